@@ -1,0 +1,58 @@
+//! The trait that every machine implements.
+//!
+//! A machine lives in the workspace's directory and is found again through it by any process:
+//! nobody has to stay. Its liveness is a lock that it holds for its life, never a pid in a file.
+//! A workspace's writable files belong to ids that the host's caller may not be, so only the
+//! machine makes, moves between and removes them.
+
+use std::{os::unix::net::UnixStream, path::Path};
+
+use pyro_model::{Isolation, MachineKind};
+
+use crate::{Capabilities, Enforcement, MachineError, MachineSpec};
+
+/// A machine that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// A connection to its agent, before the handshake.
+    pub stream: UnixStream,
+    /// How each bound is kept.
+    pub enforcement: Vec<Enforcement>,
+}
+
+/// One way to run workspaces.
+pub trait Machine: Send + Sync + std::fmt::Debug {
+    /// Which one.
+    fn kind(&self) -> MachineKind;
+
+    /// The isolation grade that replies report.
+    fn isolation(&self) -> Isolation;
+
+    /// What it can do here, and why not.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Makes what a machine needs in a workspace's directory (which exists and is empty):
+    /// fresh uppers, the spool. Safe to call again after a crash.
+    fn prepare(&self, directory: &Path) -> Result<(), MachineError>;
+
+    /// Starts the machine and returns once its agent answers connections. `Busy` when one already
+    /// runs in that directory. A failure leaves nothing running.
+    fn start(&self, spec: &MachineSpec) -> Result<Started, MachineError>;
+
+    /// Connects to the agent. `NotRunning` when there is no machine.
+    fn connect(&self, directory: &Path) -> Result<UnixStream, MachineError>;
+
+    /// Whether a machine runs in that directory, by its lock.
+    fn is_running(&self, directory: &Path) -> Result<bool, MachineError>;
+
+    /// Ends the machine at once and returns when its lock is free. Fine when none runs.
+    fn end(&self, directory: &Path) -> Result<(), MachineError>;
+
+    /// Moves the uppers out of the workspace's directory to `trash` (a path that does not exist
+    /// yet, on the same file system) and makes fresh ones. By rename: takes no longer for more.
+    fn renew(&self, directory: &Path, trash: &Path) -> Result<(), MachineError>;
+
+    /// Removes trees that hold files of the guest's ids, in a detached process of low priority;
+    /// returns at once. What is left after a crash is removed by the next call for the same path.
+    fn discard(&self, paths: &[&Path]) -> Result<(), MachineError>;
+}
