@@ -138,8 +138,8 @@ pub struct Edited {
 /// Sends files whole, as they are now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pack {
-    /// Files or directories; a directory with all that is below it.
-    pub paths: Vec<String>,
+    /// Files or directories, as bytes: names need not be UTF-8.
+    pub paths: Vec<Vec<u8>>,
     /// Descend into directories.
     pub recursive: bool,
     /// Bytes of all files at most; `TooLarge` past it.
