@@ -3,7 +3,13 @@
 //!
 //! An operation never learns whether a terminal, a chat host or a program is listening.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use pyro_machine::Cancel;
 use pyro_model::{ExecId, MachineChoice, OutputStream};
@@ -83,6 +89,9 @@ pub struct Context {
     /// Leave a command running when the caller cancels (the caller went away), instead of ending
     /// it.
     pub detach: bool,
+    /// Set, before `cancel`, by a door whose caller went away instead of cancelling: shared by all
+    /// its calls, and read through `leaves_command`.
+    pub caller_gone: Arc<AtomicBool>,
     /// Wait for a command until it ends, however long: a person is watching.
     pub patient: bool,
 }
@@ -107,8 +116,15 @@ impl Context {
             cwd,
             fence: None,
             detach: false,
+            caller_gone: Arc::default(),
             patient: false,
         })
+    }
+
+    /// Whether a command goes on when this call is cancelled: the caller went away, or said so.
+    #[must_use]
+    pub fn leaves_command(&self) -> bool {
+        self.detach || self.caller_gone.load(Ordering::SeqCst)
     }
 
     pub(crate) fn say(&self, message: impl Into<String>, percent: Option<u8>) {

@@ -3,7 +3,7 @@
 use pyro_operations::{Code, Failure, Request, for_each_operation};
 use serde_json::Value;
 
-use crate::{Context, Engine};
+use crate::{Context, Engine, arguments};
 
 /// What the engine does for one kind of request.
 pub trait Handle<R: Request> {
@@ -31,9 +31,8 @@ impl Engine {
     where
         Self: Handle<R>,
     {
-        let request: R = serde_json::from_value(arguments).map_err(|error| {
-            Failure::new(Code::InvalidArgument, format!("{}: {error}", R::NAME))
-        })?;
+        let request =
+            R::deserialize(&arguments).map_err(|e| arguments::refuse::<R>(&arguments, &e))?;
         let reply = self.call(request, context)?;
         serde_json::to_value(&reply)
             .map_err(|error| Failure::new(Code::Internal, format!("write the reply: {error}")))

@@ -3,6 +3,7 @@
 //! Promises: a handler stands at the same path as its request; every step of a change can be
 //! killed and the next call finishes or undoes it; nothing here knows clap, MCP or a terminal.
 
+mod arguments;
 pub mod context;
 pub mod handle;
 mod pending;

@@ -5,6 +5,7 @@
 //! - `x-flag`: its flag there, where that is not the field in kebab-case;
 //! - `x-command`: it is the command after `--`, quoted into one line;
 //! - `x-content`: text that the command line also takes from a file or standard input;
+//! - `x-either`: a `bool` for which absent is neither `true` nor `false`;
 //! - `x-full`: not in the core profile and the modes.
 //!
 //! Doors that show a schema to somebody else take these keys out (`without_hints`).

@@ -18,13 +18,14 @@ pub struct WorkspaceFileWrite {
     #[schemars(extend("x-position" = 1))]
     pub path: String,
     /// All of its content, at most 8 MiB.
-    #[schemars(extend("x-content" = true))]
+    #[schemars(extend("x-content" = true, "x-flag" = "text"))]
     pub content: String,
     /// `utf8` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
     /// Its executable bit; as it was when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-either" = true))]
     pub executable: Option<bool>,
 }
 
