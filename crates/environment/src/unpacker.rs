@@ -138,9 +138,9 @@ pub fn perform(work: &Work, target: &Path, archive: Option<File>) -> Result<Done
             unpack::run(archive.ok_or_else(nothing)?, open()?, plan).map(Done::Unpacked)
         }
         Work::Settle { package_caches } => {
-            tree::settle(open()?, *package_caches).map(|()| Done::Finished)
+            tree::settle(&open()?, *package_caches).map(|()| Done::Finished)
         }
-        Work::Measure { ownership } => tree::measure(open()?, *ownership).map(Done::Measured),
+        Work::Measure { ownership } => tree::measure(&open()?, *ownership).map(Done::Measured),
         Work::Remove => tree::remove(target).map(|()| Done::Finished),
     }
 }

@@ -1,9 +1,13 @@
 //! Installing: one call per name builds, the others wait and take its result.
 //!
-//! 1. lock the name; 2. is it there and whole? then done; 3. build in a build directory;
-//! 4. settle, measure, write the manifest, sync; 5. one rename to the digest's place (an exchange
-//! where a damaged tree of that digest is there); 6. one rename of the name. Killed before 5, the
-//! build is swept; between 5 and 6, the next pull finds the tree in place.
+//! 1. lock the name;
+//! 2. is it there and whole? then done;
+//! 3. build in a build directory;
+//! 4. settle, measure, write the manifest, sync;
+//! 5. one rename to the digest's place (an exchange where a damaged tree of that digest is);
+//! 6. one rename of the name.
+//!
+//! Killed before step 5, the build is swept; between 5 and 6, the next pull finds the tree.
 
 use pyro_model::Timestamp;
 use rustix::fs::RenameFlags;

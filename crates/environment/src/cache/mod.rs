@@ -137,3 +137,6 @@ fn random() -> String {
     let state = std::collections::hash_map::RandomState::new();
     format!("{:016x}", state.build_hasher().finish())
 }
+
+#[cfg(test)]
+mod tests;

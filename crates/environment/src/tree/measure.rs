@@ -34,7 +34,7 @@ pub struct TreeMeasure {
 }
 
 /// Measures the tree below `root`. With [`Ownership::Ignore`] all owners count as 0.
-pub fn measure(root: OwnedFd, ownership: Ownership) -> Result<TreeMeasure, UnpackError> {
+pub fn measure(root: &OwnedFd, ownership: Ownership) -> Result<TreeMeasure, UnpackError> {
     let mut walk = Walk {
         hash: Sha256::new(),
         ownership,
@@ -44,7 +44,7 @@ pub fn measure(root: OwnedFd, ownership: Ownership) -> Result<TreeMeasure, Unpac
         buffer: vec![0; 128 << 10],
     };
     walk.hash.update(b"pyro tree 1\n");
-    let status = rustix::fs::fstat(&root).map_err(|e| UnpackError::io("look at", b".", e))?;
+    let status = rustix::fs::fstat(root).map_err(|e| UnpackError::io("look at", b".", e))?;
     walk.head(b'd', b"", &status, 0);
     walk.directory(root.as_fd(), &mut Vec::new(), 0)?;
     let digest = Digest::of(&walk.hash.finalize());

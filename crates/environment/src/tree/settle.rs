@@ -13,13 +13,13 @@ use crate::unpack::UnpackError;
 const CACHES: [&str; 3] = ["var/lib/apt/lists", "var/cache/apt/archives", "var/cache/apt"];
 
 /// Makes the tree below `root` ready; `package_caches` also empties apt's.
-pub fn settle(root: OwnedFd, package_caches: bool) -> Result<(), UnpackError> {
-    if let Some(etc) = directory(&root, "etc")? {
+pub fn settle(root: &OwnedFd, package_caches: bool) -> Result<(), UnpackError> {
+    if let Some(etc) = directory(root, "etc")? {
         blank(&etc, "machine-id", 0o444)?;
         blank(&etc, "resolv.conf", 0o644)?;
     }
     for cache in CACHES.into_iter().filter(|_| package_caches) {
-        let Some(cache) = directory(&root, cache)? else { continue };
+        let Some(cache) = directory(root, cache)? else { continue };
         for name in names(&cache)? {
             let name = name.to_bytes();
             // apt wants these two directories to be there, and to be empty.

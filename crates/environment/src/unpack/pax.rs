@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn reads_binary_values_and_refuses_broken_lengths() {
-        let pax = parse(b"12 path=a/b\n9 uid=70\n18 mtime=12.345678\n11 foo=\n\n\n\n").unwrap();
+        let pax = parse(b"12 path=a/b\n9 uid=70\n19 mtime=12.345678\n11 foo=\n\n\n\n").unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a/b"[..]));
         assert_eq!((pax.uid, pax.mtime), (Some(70), Some(12)));
         for broken in [&b"99 path=a\n"[..], b"5 path=a\n", b"x", b"0 =\n", b"9 uid=-1\n"] {

@@ -65,7 +65,7 @@ impl<R: Read> TarStream<R> {
         loop {
             self.skip_rest()?;
             let Some(header) = self.header()? else { return Ok(None) };
-            let size = field(&header, "size", header.entry_size())?;
+            let size = field(&header, "size", &header.as_old().size, header.entry_size())?;
             match header.entry_type() {
                 EntryType::GNULongName => long_name = Some(self.extended(size, true)?),
                 EntryType::GNULongLink => long_link = Some(self.extended(size, true)?),
@@ -180,11 +180,21 @@ fn truncated() -> UnpackError {
     UnpackError::malformed("it ends in the middle of an entry")
 }
 
-fn field<T>(header: &Header, name: &str, value: std::io::Result<T>) -> Result<T, UnpackError> {
-    value.map_err(|_| {
-        let entry = super::failure::printable(&header.path_bytes());
-        UnpackError::malformed(format!("the {name} of `{entry}` is not a number"))
-    })
+/// A number of the header; a field left blank is 0, as every tar takes it.
+fn field<T: Default>(
+    header: &Header,
+    name: &str,
+    stored: &[u8],
+    value: std::io::Result<T>,
+) -> Result<T, UnpackError> {
+    match value {
+        Ok(value) => Ok(value),
+        Err(_) if stored.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(T::default()),
+        Err(_) => {
+            let entry = super::failure::printable(&header.path_bytes());
+            Err(UnpackError::malformed(format!("the {name} of `{entry}` is not a number")))
+        }
+    }
 }
 
 fn entry(
@@ -216,9 +226,13 @@ fn entry(
     Ok(Entry {
         // Entries that are only a header have no content, whatever their size field says.
         size: if kind == EntryKind::File { pax.size.unwrap_or(size) } else { 0 },
-        mode: field(header, "mode", header.mode())?,
-        uid: pax.uid.map_or_else(|| field(header, "uid", header.uid()), Ok)?,
-        gid: pax.gid.map_or_else(|| field(header, "gid", header.gid()), Ok)?,
+        mode: field(header, "mode", &header.as_old().mode, header.mode())?,
+        uid: pax
+            .uid
+            .map_or_else(|| field(header, "uid", &header.as_old().uid, header.uid()), Ok)?,
+        gid: pax
+            .gid
+            .map_or_else(|| field(header, "gid", &header.as_old().gid, header.gid()), Ok)?,
         // A time before 1970 or out of range is no reason to refuse.
         mtime: pax.mtime.or_else(|| i64::try_from(header.mtime().ok()?).ok()).unwrap_or(0),
         capability: pax.capability,

@@ -23,7 +23,9 @@ pub(super) fn apply(place: &mut Place<'_>, path: &EntryPath) -> Result<bool, Unp
     let (_, parent) = place.parent(path)?;
     let done = match hidden {
         b"" | b"." | b".." => Err(UnpackError::refused(path.as_bytes(), Refusal::BadName)),
-        _ if name == OPAQUE => tree::clear_but(parent, &own),
+        // The handle at hand only stands for the directory; this one reads it.
+        _ if name == OPAQUE => tree::open_beneath(parent, b".")
+            .and_then(|directory| tree::clear_but(directory.as_fd(), &own)),
         // Other `.wh..wh.` names are a storage driver's own marks.
         mark if mark.starts_with(PREFIX) => Ok(()),
         hidden => match rustix::fs::statat(parent, hidden, AtFlags::SYMLINK_NOFOLLOW) {
