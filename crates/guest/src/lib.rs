@@ -4,3 +4,4 @@
 //! Promises: no unsafe code (that is `pyro-sys`), one thread, nothing unbounded.
 
 pub mod agent;
+pub mod container;

@@ -1,2 +1,15 @@
-//! The agent inside.
-fn main() {}
+//! The program inside, and the launcher of containers: which one, its first argument says.
+
+use pyro_guest::container;
+
+fn main() {
+    let mut arguments = std::env::args_os();
+    arguments.next();
+    let code = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("launch") => container::launch(),
+        Some("enter") => container::enter(arguments),
+        Some("remove") => container::remove(arguments),
+        _ => 2,
+    };
+    pyro_sys::process::exit_now(code)
+}

@@ -49,6 +49,8 @@ pub struct LaunchSpec {
     pub directory: PathBuf,
     /// Bounds that hold without a cgroup.
     pub rlimits: Rlimits,
+    /// Cgroups that L makes before C exists, and removes after its end.
+    pub cgroups: Vec<Cgroup>,
     /// What the agent needs.
     pub agent: AgentSpec,
 }
@@ -80,6 +82,17 @@ pub struct Rlimits {
     pub open_files: u64,
 }
 
+/// One cgroup to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// The directory to make; its parent is there.
+    pub directory: PathBuf,
+    /// Version 2: C is cloned into it. Version 1: L enters it first, and C inherits it.
+    pub unified: bool,
+    /// Files in it and what is written to them while it is still empty.
+    pub writes: Vec<(String, String)>,
+}
+
 /// What the agent needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSpec {
@@ -99,8 +112,9 @@ pub struct AgentSpec {
 pub enum LaunchReport {
     /// C exists, waiting; its process id as P sees it.
     Cloned { pid: u32 },
-    /// The agent listens.
-    Ready,
+    /// The agent listens. What could not be had of the cgroups: the file or directory that
+    /// refused, and the system's error number.
+    Ready { refused: Vec<(PathBuf, i32)> },
     /// The step that failed, what it acted on, and the system's error number.
     Failed { step: String, what: String, errno: i32 },
 }

@@ -5,9 +5,9 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use rustix::process::Pid;
+use rustix::{process::Pid, thread::UnshareFlags};
 
-use crate::{Result, SysError};
+use crate::{Context, Result, SysError};
 
 /// Which side of a fork this is.
 #[derive(Debug)]
@@ -90,6 +90,16 @@ pub fn clone(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<F
         }
         _ => Err(SysError::last("clone", &"a process")),
     }
+}
+
+/// Moves this process into new namespaces; the caller has one thread.
+///
+/// # Errors
+/// The kernel refuses the namespaces.
+pub fn unshare(namespaces: UnshareFlags) -> Result<()> {
+    // SAFETY: rustix calls this unsafe for the sake of CLONE_FILES, which would take descriptors
+    // away from under other threads; the caller promises that there are none.
+    unsafe { rustix::thread::unshare_unsafe(namespaces) }.doing("take", "new namespaces")
 }
 
 /// The kernel's `struct clone_args` up to the field `cgroup` (kernel 5.7).

@@ -1,0 +1,26 @@
+//! How a container comes to be, from the inside out: the launcher `L`, which stays outside as the
+//! holder of the lock, and its child `C`, which sets up its own namespaces and becomes the agent.
+//! `pyro_protocol::launch` has the conversation with pyro.
+//!
+//! Promises: no path of the host is opened but those that the launch names, and those only before
+//! C takes its mapped ids; no path of the guest is followed out of the new root; when anything
+//! fails, everything made so far ends with the two processes.
+
+mod cgroups;
+mod channel;
+mod confine;
+mod devices;
+mod enter;
+mod filter;
+mod handles;
+mod inside;
+mod kernel;
+mod launch;
+mod remove;
+mod root;
+mod target;
+
+pub use confine::Confinement;
+pub use enter::enter;
+pub use launch::launch;
+pub use remove::remove;
