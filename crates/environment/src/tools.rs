@@ -242,10 +242,12 @@ fn host_has(host: &HostEnvironment, directory: &Path, program: &str) -> bool {
             Err(_) => return false,
         },
         // `/bin` and its like, which are links of the skeleton.
-        None => match directory.strip_prefix("/").map(|rest| host.skeleton.join(rest).read_link()) {
-            Ok(Ok(target)) => Path::new("/").join(target).join(program),
-            Ok(Err(_)) | Err(_) => return false,
-        },
+        None => {
+            match directory.strip_prefix("/").map(|rest| host.skeleton.join(rest).read_link()) {
+                Ok(Ok(target)) => Path::new("/").join(target).join(program),
+                Ok(Err(_)) | Err(_) => return false,
+            }
+        }
     };
     let Ok(real) = on_host.canonicalize() else { return false };
     let bound = host.binds.iter().any(|bind| real.starts_with(&bind.source));
@@ -258,7 +260,7 @@ fn rootfs_has(root: &Path, path: &str, program: &str) -> bool {
     let Ok(root) = open(root, flags | OFlags::DIRECTORY, Mode::empty()) else { return false };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     on_path(path).any(|directory| {
-        openat2(&root, &directory.join(program), flags, Mode::empty(), resolve)
+        openat2(&root, directory.join(program), flags, Mode::empty(), resolve)
             .and_then(fstat)
             .is_ok_and(|stat| runs(stat.st_mode))
     })
@@ -300,9 +302,10 @@ mod tests {
             (&["pom.xml", "mvnw"], &["java"]),
             (&["build.gradle.kts", "gradlew"], &["java"]),
             (&["App.csproj", "go.mod", "deno.json"], &["deno", "go", "dotnet"]),
-            (&["Gemfile", "composer.json", "mix.exs"], &[
-                "ruby", "bundle", "php", "composer", "mix",
-            ]),
+            (
+                &["Gemfile", "composer.json", "mix.exs"],
+                &["ruby", "bundle", "php", "composer", "mix"],
+            ),
             (&["CMakeLists.txt"], &["c++", "make", "cmake"]),
         ];
         for (names, tools) in cases {
@@ -340,12 +343,14 @@ mod tests {
         let here = ToolRoot::Rootfs { name: "debian:12", root: temp.path(), path: "/usr/bin" };
         let needed = needed_tools(&["Makefile", "pyproject.toml", "mix.exs"]);
         let lacking = tools_lacking(&needed, here, None);
-        let found: Vec<_> =
-            lacking.iter().map(|l| (l.tool.name(), l.found_in.join(" "))).collect();
-        assert_eq!(found, [
-            ("make", "debian:12-build".to_owned()),
-            ("python3", "debian:12-build".to_owned()),
-            ("mix", String::new()),
-        ]);
+        let found: Vec<_> = lacking.iter().map(|l| (l.tool.name(), l.found_in.join(" "))).collect();
+        assert_eq!(
+            found,
+            [
+                ("make", "debian:12-build".to_owned()),
+                ("python3", "debian:12-build".to_owned()),
+                ("mix", String::new()),
+            ]
+        );
     }
 }

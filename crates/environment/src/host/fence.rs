@@ -9,14 +9,42 @@ use super::home::Home;
 
 /// Places of the system and of others. The caller's own home may lie in one of them.
 const CLOSED: &[&str] = &[
-    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/proc",
-    "/root", "/run", "/sbin", "/sys", "/tmp", "/var", "/workspace",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/tmp",
+    "/var",
+    "/workspace",
 ];
 
 /// Names that are a credential, or a folder of them, wherever they stand.
 const CREDENTIALS: &[&str] = &[
-    ".aws", ".azure", ".docker", ".git-credentials", ".gnupg", ".kube", ".netrc", ".npmrc",
-    ".password-store", ".pgpass", ".pypirc", ".ssh", "gcloud", "npmrc", "pip.conf",
+    ".aws",
+    ".azure",
+    ".docker",
+    ".git-credentials",
+    ".gnupg",
+    ".kube",
+    ".netrc",
+    ".npmrc",
+    ".password-store",
+    ".pgpass",
+    ".pypirc",
+    ".ssh",
+    "gcloud",
+    "npmrc",
+    "pip.conf",
 ];
 
 /// Whether a file or directory of this name is taken for a credential.

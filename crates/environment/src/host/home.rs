@@ -12,8 +12,21 @@ use super::place::Place;
 
 /// Places that belong to the system or the machine, so no home can be put there.
 const NOT_FOR_HOMES: &[&str] = &[
-    "/usr", "/etc", "/proc", "/sys", "/dev", "/run", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
-    "/libx32", "/boot", "/nix", "/workspace",
+    "/usr",
+    "/etc",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/boot",
+    "/nix",
+    "/workspace",
 ];
 
 /// The caller's home.

@@ -70,24 +70,26 @@ const FILES: &[(&str, &str)] = &[
 
 pub(super) fn add(layout: &mut Layout, home: &Home) {
     for (path, mode) in DIRECTORIES {
-        layout.directory(*path, *mode);
+        layout.directory(path, *mode);
     }
     for (path, target) in LINKS {
-        layout.link(*path, *target);
+        layout.link(path, *target);
     }
     for (path, content) in FILES {
-        layout.file(*path, *content);
+        layout.file(path, *content);
     }
     layout.file("/etc/passwd", passwd(home));
     // The home may be a place of the tree already (`/root`), with the mode it has there.
-    if !layout.nodes.contains_key(&home.inside) {
-        layout.directory(&home.inside, 0o755);
+    let inside = home.inside_text();
+    if !layout.nodes.contains_key(&inside) {
+        layout.directory(&inside, 0o755);
     }
     // Absolute paths are also recorded in their canonical form (`/home` may be a link).
     if let Some(real) = home.place.as_ref().map(super::place::Place::real)
         && real != home.inside
         && !home.inside.starts_with(real)
         && !real.starts_with(Path::new("/usr"))
+        && let Some(real) = real.to_str()
     {
         layout.link(real, &home.inside);
     }

@@ -18,6 +18,7 @@ mod path;
 mod place;
 mod skeleton;
 mod system;
+mod table;
 mod toolchains;
 mod versions;
 

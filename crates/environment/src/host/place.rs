@@ -84,7 +84,7 @@ impl Place {
 
     /// Why root should not run what lies here.
     pub(super) fn distrusted_by(&self, uid: u32) -> Option<&'static str> {
-        distrust(&self.stat, uid)
+        distrust(self.stat.st_uid, self.stat.st_mode, uid)
     }
 
     /// What is at a relative path; the empty path is the place itself.
@@ -204,17 +204,17 @@ impl Place {
 impl Entry {
     /// Why root should not run what lies here.
     pub(super) fn distrusted_by(&self, uid: u32) -> Option<&'static str> {
-        distrust(&self.stat, uid)
+        distrust(self.stat.st_uid, self.stat.st_mode, uid)
     }
 }
 
 /// Root runs only what nobody else can have put there; an ordinary user has chosen for herself.
-fn distrust(stat: &Stat, uid: u32) -> Option<&'static str> {
+fn distrust(owner: u32, mode: u32, uid: u32) -> Option<&'static str> {
     if uid != 0 {
         None
-    } else if stat.st_uid != 0 {
+    } else if owner != 0 {
         Some("it belongs to another user than root")
-    } else if stat.st_mode & 0o002 != 0 {
+    } else if mode & 0o002 != 0 {
         Some("everybody can write to it")
     } else {
         None
@@ -271,4 +271,56 @@ pub(super) fn link_at(path: &Path) -> io::Result<Option<PathBuf>> {
 /// Whether a directory is there, links followed.
 pub(super) fn directory_at(path: &Path) -> bool {
     open(path, directory_flags(), Mode::empty()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_trusts_only_what_nobody_else_can_write() {
+        assert!(distrust(0, 0o040_755, 0).is_none());
+        assert!(distrust(1000, 0o040_755, 0).is_some());
+        assert!(distrust(0, 0o041_777, 0).is_some());
+        assert!(distrust(1000, 0o040_777, 1000).is_none());
+    }
+
+    #[test]
+    fn patterns_are_bounded_and_go_through_no_link() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["versions/a", "versions/b", "elsewhere/c"] {
+            fs::create_dir_all(temp.path().join(name)).unwrap();
+            fs::write(temp.path().join(name).join("pip.conf"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("../elsewhere/c", temp.path().join("versions/c")).unwrap();
+        let place = Place::open(temp.path()).unwrap().unwrap();
+        let found = place.matching("versions/*/pip.conf").unwrap();
+        assert_eq!(found, [Path::new("versions/a/pip.conf"), Path::new("versions/b/pip.conf")]);
+        assert_eq!(place.matching("versions/a*").unwrap(), [Path::new("versions/a")]);
+        assert!(place.matching("missing/*/x").unwrap().is_empty());
+
+        for n in 0..LISTED_AT_MOST {
+            fs::write(temp.path().join("elsewhere").join(n.to_string()), "").unwrap();
+        }
+        assert!(matches!(place.matching("elsewhere/*"), Err(ListError::TooMany)));
+    }
+
+    #[test]
+    fn a_look_tells_links_out_from_links_within() {
+        let temp = tempfile::tempdir().unwrap();
+        let inner = temp.path().join("inner");
+        fs::create_dir_all(inner.join("real")).unwrap();
+        fs::write(temp.path().join("outside"), "").unwrap();
+        std::os::unix::fs::symlink("real", inner.join("within")).unwrap();
+        std::os::unix::fs::symlink("../outside", inner.join("out")).unwrap();
+        std::os::unix::fs::symlink("loop", inner.join("loop")).unwrap();
+        let place = Place::open(&inner).unwrap().unwrap();
+        let seen = |name: &str| place.look(Path::new(name));
+        assert!(matches!(seen("within"), Seen::Here(entry) if entry.real.ends_with("inner/real")));
+        assert!(matches!(seen("out"), Seen::Elsewhere(_)));
+        assert!(matches!(seen("missing"), Seen::Nothing));
+        assert!(matches!(seen("loop"), Seen::Unreadable(_)));
+        assert!(matches!(seen("../outside"), Seen::Nothing | Seen::Elsewhere(_)));
+        assert!(place.read_small(Path::new("out")).is_none());
+    }
 }

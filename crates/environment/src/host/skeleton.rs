@@ -8,7 +8,6 @@
 //! Promises: a `<key>` folder is whole (built beside, synced, renamed), nothing in it changes
 //! afterwards, and two makers at once make it once. A skeleton that exists costs one stat.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -20,7 +19,7 @@ use rustix::fs::FlockOperation;
 use sha2::{Digest as _, Sha256};
 
 use super::HostError;
-use super::layout::{Mask, Node};
+use super::layout::{Mask, Node, Nodes};
 use super::place::directory_at;
 
 /// Raised when the way nodes are written to disk changes.
@@ -52,7 +51,7 @@ fn mask_name(mask: Mask) -> &'static str {
 }
 
 /// The sha256 over everything the skeleton holds.
-pub(super) fn key_of(nodes: &BTreeMap<PathBuf, Node>) -> String {
+pub(super) fn key_of(nodes: &Nodes) -> String {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -60,7 +59,7 @@ pub(super) fn key_of(nodes: &BTreeMap<PathBuf, Node>) -> String {
     };
     field(FORMAT.as_bytes());
     for (path, node) in nodes {
-        field(path.as_os_str().as_bytes());
+        field(path.as_bytes());
         match node {
             Node::Directory { mode } => field(format!("directory {mode:o}").as_bytes()),
             Node::File { content } => {
@@ -81,11 +80,7 @@ pub(super) fn key_of(nodes: &BTreeMap<PathBuf, Node>) -> String {
 }
 
 /// The skeleton with this key, made now if it is not there.
-pub(super) fn ensure(
-    home: &Path,
-    key: &str,
-    nodes: &BTreeMap<PathBuf, Node>,
-) -> Result<Skeleton, HostError> {
+pub(super) fn ensure(home: &Path, key: &str, nodes: &Nodes) -> Result<Skeleton, HostError> {
     let skeleton = Skeleton { folder: home.join(key) };
     if directory_at(&skeleton.folder) {
         return Ok(skeleton);
@@ -157,7 +152,7 @@ fn lock(home: &Path) -> Result<File, HostError> {
     Ok(file)
 }
 
-fn make(folder: &Path, nodes: &BTreeMap<PathBuf, Node>) -> io::Result<()> {
+fn make(folder: &Path, nodes: &Nodes) -> io::Result<()> {
     let root = folder.join("root");
     let masks = folder.join("masks");
     for made in [folder, &root, &masks, &masks.join(mask_name(Mask::Directory))] {
@@ -167,8 +162,7 @@ fn make(folder: &Path, nodes: &BTreeMap<PathBuf, Node>) -> io::Result<()> {
     make_file(&masks.join(mask_name(Mask::MavenSettings)), "<settings/>\n")?;
     // The map's order puts every directory before what is in it.
     for (path, node) in nodes {
-        let inside: PathBuf = path.components().skip(1).collect();
-        let path = root.join(inside);
+        let path = root.join(path.trim_start_matches('/'));
         match node {
             Node::Directory { mode } => make_directory(&path, *mode)?,
             Node::File { content } => make_file(&path, content)?,

@@ -19,8 +19,7 @@ const MERGED: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Site configuration below `/usr`: npm's global settings, pip's for the prefixes `/usr` and
 /// `/usr/local`.
-const MASKED_IN_USR: &[&str] =
-    &["usr/etc", "usr/local/etc", "usr/pip.conf", "usr/local/pip.conf"];
+const MASKED_IN_USR: &[&str] = &["usr/etc", "usr/local/etc", "usr/pip.conf", "usr/local/pip.conf"];
 
 /// What of `/etc` is shown. Maven's own `settings.xml` is not: it holds passwords.
 const SHOWN_OF_ETC: &[&str] = &[
@@ -74,14 +73,14 @@ pub(super) fn add(layout: &mut Layout, root: &Path) -> Result<(), HostError> {
 
 /// A link into `/usr` is made again; a real directory is shown as it is.
 fn add_merged(layout: &mut Layout, root: &Place, name: &str) {
-    let at = Path::new("/").join(name);
+    let at = format!("/{name}");
     match link_at(&root.real().join(name)) {
-        Ok(Some(target)) if leads_into_usr(&target) => layout.link(at, target),
+        Ok(Some(target)) if leads_into_usr(&target) => layout.merged_link(&at, target),
         Ok(None) => {
             if let Seen::Here(entry) = root.look(Path::new(name))
                 && entry.directory
             {
-                layout.bind(entry.real, at, BindMode::ReadOnly, true);
+                layout.bind(entry.real, PathBuf::from(at), BindMode::ReadOnly, true);
             }
         }
         Ok(Some(_)) | Err(_) => {}
@@ -126,16 +125,16 @@ fn add_etc(layout: &mut Layout, root: &Place) {
 }
 
 fn add_of_etc(layout: &mut Layout, etc: &Place, name: &str) {
-    let at = Path::new("/etc").join(name);
+    let at = format!("/etc/{name}");
     match etc.look(Path::new(name)) {
         Seen::Here(entry) if entry.real == etc.real().join(name) => {
-            layout.bind(entry.real, at, BindMode::ReadOnly, entry.directory);
+            layout.bind(entry.real, PathBuf::from(at), BindMode::ReadOnly, entry.directory);
         }
         // The link itself, since what it leads to is judged by its own name: below /usr it shows,
         // elsewhere it leads nowhere inside. Nothing is followed here.
         Seen::Here(_) | Seen::Elsewhere(_) => {
             if let Ok(Some(target)) = link_at(&etc.real().join(name)) {
-                layout.link(at, target);
+                layout.link(&at, target);
             }
         }
         Seen::Nothing | Seen::Unreadable(_) => {}

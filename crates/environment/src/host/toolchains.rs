@@ -1,5 +1,4 @@
-//! The per-user toolchains: where they are, which of their parts hold no credentials, and which of
-//! those a package manager writes to.
+//! Finds the per-user toolchains of the table and binds their parts.
 //!
 //! A toolchain shows at its own absolute path, in a writable folder of the skeleton, so that it can
 //! keep locks and state beside the read-only parts. One that lies below `/usr` shows there already.
@@ -7,206 +6,16 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use pyro_model::BindMode;
+use pyro_model::BindMode::{self, Overlay, ReadOnly};
 use rustix::io::Errno;
 
 use super::fence::Fence;
 use super::home::{Home, plain_absolute};
 use super::layout::Layout;
 use super::place::{Place, Seen};
+use super::table::{CARGO, TABLE, Toolchain};
 use super::versions;
 use super::{HostOptions, HostTool};
-
-use BindMode::{Overlay, ReadOnly};
-
-/// One row of the table.
-pub(super) struct Toolchain {
-    pub(super) name: &'static str,
-    /// Names its place, on the host and inside.
-    variable: Option<&'static str>,
-    /// Below the home, in order of preference; for when the variable is not set.
-    places: &'static [&'static str],
-    /// What is shown; a `*` stands for part of one name.
-    parts: &'static [(&'static str, BindMode)],
-    /// Beside it in the home, needed to run it.
-    home_files: &'static [&'static str],
-    /// Its directories of programs, for callers whose `PATH` lacks them.
-    paths: &'static [&'static str],
-    /// Site configuration within the parts: hidden where it exists.
-    masks: &'static [&'static str],
-}
-
-const NONE: Toolchain = Toolchain {
-    name: "",
-    variable: None,
-    places: &[],
-    parts: &[],
-    home_files: &[],
-    paths: &[],
-    masks: &[],
-};
-
-/// Cargo's home is moved into the user's when it lies below `/usr`: it has to be writable.
-const CARGO: &str = "cargo";
-
-const TABLE: &[Toolchain] = &[
-    Toolchain {
-        name: CARGO,
-        variable: Some("CARGO_HOME"),
-        places: &[".cargo"],
-        // Never credentials.toml and config.toml.
-        parts: &[("bin", ReadOnly), ("registry", Overlay), ("git", Overlay)],
-        paths: &["bin"],
-        masks: &["config", "config.toml", "credentials", "credentials.toml"],
-        ..NONE
-    },
-    Toolchain {
-        name: "rustup",
-        variable: Some("RUSTUP_HOME"),
-        places: &[".rustup"],
-        parts: &[("toolchains", ReadOnly), ("settings.toml", ReadOnly)],
-        ..NONE
-    },
-    Toolchain {
-        name: "pyenv",
-        variable: Some("PYENV_ROOT"),
-        places: &[".pyenv"],
-        parts: &[
-            ("versions", ReadOnly),
-            ("shims", ReadOnly),
-            ("bin", ReadOnly),
-            ("libexec", ReadOnly),
-            ("plugins", ReadOnly),
-            ("version", ReadOnly),
-        ],
-        paths: &["shims", "bin"],
-        masks: &["versions/*/pip.conf", "versions/*/envs/*/pip.conf", "plugins/*/.git/config"],
-        ..NONE
-    },
-    Toolchain {
-        name: "nvm",
-        variable: Some("NVM_DIR"),
-        places: &[".nvm", ".config/nvm"],
-        parts: &[
-            ("versions", ReadOnly),
-            ("alias", ReadOnly),
-            ("nvm.sh", ReadOnly),
-            ("nvm-exec", ReadOnly),
-        ],
-        masks: &["versions/*/*/etc/npmrc"],
-        ..NONE
-    },
-    Toolchain {
-        name: "fnm",
-        variable: Some("FNM_DIR"),
-        places: &[".local/share/fnm", ".fnm"],
-        parts: &[("node-versions", ReadOnly), ("aliases", ReadOnly)],
-        paths: &["aliases/default/bin"],
-        masks: &["node-versions/*/installation/etc/npmrc"],
-        ..NONE
-    },
-    Toolchain {
-        name: "volta",
-        variable: Some("VOLTA_HOME"),
-        places: &[".volta"],
-        parts: &[("bin", ReadOnly), ("tools", ReadOnly), ("layout.v4", ReadOnly)],
-        paths: &["bin"],
-        masks: &["tools/image/node/*/etc/npmrc"],
-        ..NONE
-    },
-    Toolchain {
-        name: "bun",
-        variable: Some("BUN_INSTALL"),
-        places: &[".bun"],
-        parts: &[("bin", ReadOnly)],
-        paths: &["bin"],
-        ..NONE
-    },
-    Toolchain {
-        name: "deno",
-        variable: Some("DENO_INSTALL"),
-        places: &[".deno"],
-        parts: &[("bin", ReadOnly)],
-        paths: &["bin"],
-        ..NONE
-    },
-    Toolchain {
-        name: "go root",
-        variable: Some("GOROOT"),
-        parts: &[("", ReadOnly)],
-        paths: &["bin"],
-        ..NONE
-    },
-    Toolchain { name: "go sdk", places: &["sdk"], parts: &[("go*", ReadOnly)], ..NONE },
-    Toolchain {
-        name: "go",
-        variable: Some("GOPATH"),
-        places: &["go"],
-        parts: &[("bin", ReadOnly), ("pkg/mod", Overlay)],
-        paths: &["bin"],
-        ..NONE
-    },
-    Toolchain {
-        name: "go modules",
-        variable: Some("GOMODCACHE"),
-        parts: &[("", Overlay)],
-        ..NONE
-    },
-    Toolchain {
-        name: "sdkman",
-        variable: Some("SDKMAN_DIR"),
-        places: &[".sdkman"],
-        parts: &[("candidates", ReadOnly)],
-        masks: &[
-            "candidates/maven/*/conf/settings.xml",
-            "candidates/gradle/*/gradle.properties",
-            "candidates/gradle/*/init.d",
-        ],
-        ..NONE
-    },
-    Toolchain {
-        name: "mise",
-        variable: Some("MISE_DATA_DIR"),
-        places: &[".local/share/mise"],
-        parts: &[("installs", ReadOnly), ("shims", ReadOnly)],
-        home_files: &[".local/bin/mise"],
-        paths: &["shims"],
-        masks: &[
-            "installs/python/*/pip.conf",
-            "installs/node/*/etc/npmrc",
-            "installs/maven/*/conf/settings.xml",
-            "installs/maven/*/*/conf/settings.xml",
-            "installs/gradle/*/gradle.properties",
-            "installs/gradle/*/init.d",
-        ],
-        ..NONE
-    },
-    Toolchain {
-        name: "asdf",
-        variable: Some("ASDF_DATA_DIR"),
-        places: &[".asdf"],
-        parts: &[
-            ("installs", ReadOnly),
-            ("shims", ReadOnly),
-            ("plugins", ReadOnly),
-            ("bin", ReadOnly),
-            ("lib", ReadOnly),
-            ("libexec", ReadOnly),
-            ("asdf.sh", ReadOnly),
-        ],
-        home_files: &[".tool-versions"],
-        paths: &["shims", "bin"],
-        masks: &[
-            "installs/python/*/pip.conf",
-            "installs/nodejs/*/etc/npmrc",
-            "installs/nodejs/*/.npm/etc/npmrc",
-            "installs/maven/*/conf/settings.xml",
-            "installs/gradle/*/gradle.properties",
-            "installs/gradle/*/init.d",
-            "plugins/*/.git/config",
-        ],
-    },
-];
 
 /// The variables of the host that are looked at.
 pub(super) fn variables_read() -> impl Iterator<Item = &'static str> {
@@ -255,7 +64,12 @@ impl Finding<'_> {
         // GOPATH is a list; what is installed goes to its first place.
         let first = value.to_str().map_or("", |text| text.split(':').next().unwrap_or(""));
         let path = Path::new(first);
-        let opened = if plain_absolute(path) { Place::open(path) } else { Ok(None) };
+        // The system's directories are the invented ones in tests.
+        let on_host = match path.strip_prefix("/") {
+            Ok(below_root) if path.starts_with("/usr") => self.options.system_root.join(below_root),
+            _ => path.to_path_buf(),
+        };
+        let opened = if plain_absolute(path) { Place::open(&on_host) } else { Ok(None) };
         let place = match opened {
             Ok(place) => place?,
             Err(error) => {
@@ -264,8 +78,11 @@ impl Finding<'_> {
             }
         };
         let inside: PathBuf = path.components().collect();
-        let refusal = self.fence.refusal(place.real()).or_else(|| self.fence.refusal(&inside));
-        match refusal {
+        let refused = |path: &Path| match layout.shows(&inside) && layout.exposes(place.real()) {
+            true => None,
+            false => self.fence.refusal(path),
+        };
+        match refused(place.real()).or_else(|| refused(&inside)) {
             Some(why) => {
                 layout.notices.push(self.left_out(path, &why));
                 None
@@ -421,7 +238,8 @@ fn harmless_git_config(place: &Place, path: &Path) -> bool {
             let url_user = text.split("://").skip(1).any(|url| {
                 url.lines().next().unwrap_or("").split('/').next().unwrap_or("").contains('@')
             });
-            !url_user && ["extraheader", "token", "password"].iter().all(|word| !text.contains(word))
+            !url_user
+                && ["extraheader", "token", "password"].iter().all(|word| !text.contains(word))
         })
 }
 

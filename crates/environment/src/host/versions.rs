@@ -18,7 +18,8 @@ pub(super) fn selected(tool: &str, place: &Place) -> Option<String> {
         "rustup" => {
             let settings = place.read_small(Path::new("settings.toml"))?;
             settings.lines().find_map(|line| {
-                let value = line.strip_prefix("default_toolchain")?.trim_start().strip_prefix('=')?;
+                let value =
+                    line.strip_prefix("default_toolchain")?.trim_start().strip_prefix('=')?;
                 word(value.trim().trim_matches('"'))
             })
         }
@@ -59,7 +60,8 @@ fn nvm_default(place: &Place) -> Option<String> {
 }
 
 fn newest_matching(place: &Place, wanted: &str) -> Option<String> {
-    let numbers = |text: &str| text.split('.').map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
+    let numbers =
+        |text: &str| text.split('.').map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
     let wanted = if wanted.is_empty() { Vec::new() } else { numbers(wanted)? };
     let installed = place.matching("versions/node/v*").ok()?;
     let newest = installed
