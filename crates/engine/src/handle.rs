@@ -27,12 +27,12 @@ impl Engine {
         self.handle(request, context)
     }
 
-    fn call_value<R: Request>(&self, arguments: Value, context: &Context) -> Result<Value, Failure>
+    fn call_value<R: Request>(&self, arguments: &Value, context: &Context) -> Result<Value, Failure>
     where
         Self: Handle<R>,
     {
         let request =
-            R::deserialize(&arguments).map_err(|e| arguments::refuse::<R>(&arguments, &e))?;
+            R::deserialize(arguments).map_err(|e| arguments::refuse::<R>(arguments, &e))?;
         let reply = self.call(request, context)?;
         serde_json::to_value(&reply)
             .map_err(|error| Failure::new(Code::Internal, format!("write the reply: {error}")))
@@ -51,7 +51,7 @@ impl Engine {
         macro_rules! dispatch {
             ($($method:ident: $request:ty,)+) => {
                 match name {
-                    $(stringify!($method) => self.call_value::<$request>(arguments, context),)+
+                    $(stringify!($method) => self.call_value::<$request>(&arguments, context),)+
                     _ => Err(Failure::new(Code::NotFound, format!("operation `{name}` does not exist"))),
                 }
             };
