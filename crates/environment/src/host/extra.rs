@@ -37,7 +37,11 @@ fn add_one(
     if !plain_absolute(&inside) {
         return Err("it is not an absolute path without `..`".to_owned());
     }
-    let refused = |path: &Path| fence.refusal(path).map_or(Ok(()), Err);
+    let refused = |path: &Path| match fence.refusal(path) {
+        None if fence.among_settings(path) => Err("it lies among settings".to_owned()),
+        None => Ok(()),
+        Some(why) => Err(why),
+    };
     refused(&inside)?;
     if layout.shows(&inside) {
         return Ok(());

@@ -43,9 +43,15 @@ const CREDENTIALS: &[&str] = &[
     ".pypirc",
     ".ssh",
     "gcloud",
+    "keyrings",
     "npmrc",
     "pip.conf",
 ];
+
+/// Folders of the home that hold everybody's settings and caches, tokens among them; a part of one
+/// may be named, the whole may not.
+const NEVER_WHOLE: &[&str] =
+    &[".cache", ".config", ".gradle", ".local", ".local/share", ".local/state", ".m2", ".mozilla"];
 
 /// Whether a file or directory of this name is taken for a credential.
 pub(super) fn looks_like_credential(name: &str) -> bool {
@@ -74,6 +80,11 @@ impl Fence {
         Self { homes, pyro: home_of_pyro.to_path_buf() }
     }
 
+    /// Whether the place lies among the home's settings, which is no place for a toolchain.
+    pub(super) fn among_settings(&self, real: &Path) -> bool {
+        self.homes.iter().any(|home| real.starts_with(home.join(".config")))
+    }
+
     /// Why this place may not be shown; none when it may.
     pub(super) fn refusal(&self, real: &Path) -> Option<String> {
         if real == Path::new("/") || self.homes.iter().any(|home| home.starts_with(real)) {
@@ -90,6 +101,11 @@ impl Fence {
         }
         if real == Path::new("/opt") {
             return Some("/opt is never shown whole".to_owned());
+        }
+        if let Some(whole) = home.and_then(|home| real.strip_prefix(home).ok())
+            && NEVER_WHOLE.iter().any(|folder| whole == Path::new(folder))
+        {
+            return Some("it holds more than toolchains".to_owned());
         }
         let own = home.map_or(real, |home| real.strip_prefix(home).unwrap_or(real));
         own.iter().find_map(|part| match part.to_str() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use pyro_model::BindMode::{self, Overlay, ReadOnly};
 use rustix::io::Errno;
 
-use super::fence::Fence;
+use super::fence::{Fence, looks_like_credential};
 use super::home::{Home, plain_absolute};
 use super::layout::Layout;
 use super::place::{Place, Seen};
@@ -198,8 +198,11 @@ fn add_part(
             return false;
         }
     };
+    let whole = part.relative.as_os_str().is_empty();
     let refusal = if elsewhere && !layout.exposes(&entry.real) {
         Some("it is a link to somewhere else")
+    } else if whole && !layout.shows(inside) && !free_of_credentials(place) {
+        Some("something in it looks like a credential")
     } else {
         entry.distrusted_by(options.uid)
     };
@@ -214,6 +217,11 @@ fn add_part(
         layout.bind(entry.real, target, part.mode, entry.directory);
     }
     true
+}
+
+/// For places that are shown whole because a variable names them.
+fn free_of_credentials(place: &Place) -> bool {
+    place.names().is_ok_and(|names| !names.iter().any(|name| looks_like_credential(name)))
 }
 
 fn add_home_files(layout: &mut Layout, row: &Toolchain, options: &HostOptions, home: &Home) {

@@ -154,6 +154,20 @@ fn variables_cannot_name_the_home_a_credential_or_a_foreign_place() {
 }
 
 #[test]
+fn a_place_that_a_variable_shows_whole_holds_no_credential() {
+    let mut host = FakeHost::bare();
+    host.shown(&["goroot/bin/go"]);
+    let goroot = host.home("goroot");
+    host.variable("GOROOT", &goroot);
+    let described = host.describe();
+    assert!(targets(&described).contains(&host.home("goroot")));
+    assert!(described.path().contains("goroot/bin"));
+    host.secret(&["home/u/goroot/.env"]);
+    let described = host.describe();
+    assert!(described.tools.is_empty() && described.notices.len() == 1, "{described:#?}");
+}
+
+#[test]
 fn root_leaves_out_what_others_can_write() {
     let mut host = FakeHost::bare();
     host.shown(&[".deno/bin/deno", ".bun/bin/bun"]);
