@@ -68,7 +68,11 @@ fn curated_environments_install_and_repair() {
         let (mib, count) = (manifest.bytes >> 20, manifest.packages.unwrap());
         println!("{name}: {took:.1?}, {mib} MiB, {} files, {count} packages", manifest.files);
         packages.push(count);
-        assert!(reports.len() > 5, "{reports:?}");
+        println!("{name}: {}", manifest.digest);
+        let shown = reports.iter().filter(|report| report.percent.is_some());
+        println!("{name}: {} reports, such as {:?}", reports.len(), shown.clone().nth(99));
+        assert!(shown.map(|report| report.percent).is_sorted(), "{reports:?}");
+        assert_eq!(reports.iter().filter_map(|report| report.percent).max(), Some(100));
         let rootfs = &pulled.installed.rootfs;
         assert_eq!(std::fs::read(rootfs.join("etc/machine-id")).unwrap(), b"");
         let resolver = std::fs::symlink_metadata(rootfs.join("etc/resolv.conf")).unwrap();

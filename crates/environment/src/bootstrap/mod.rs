@@ -120,7 +120,7 @@ impl Bootstrap<'_> {
                 command.arg("--mode=unshare").env_remove("TMPDIR");
             }
         }
-        command.args(["--variant=minbase", "--format=tar"]);
+        command.args(["--variant=minbase", "--format=tar", "--verbose"]);
         if !self.packages.is_empty() {
             command.arg(format!("--include={}", self.packages.join(",")));
         }

@@ -13,6 +13,7 @@ pub(super) struct Report {
     tail: VecDeque<String>,
     network: bool,
     full: bool,
+    packages: Packages,
 }
 
 impl Report {
@@ -37,7 +38,7 @@ impl Report {
         ];
         self.network |= network.iter().any(|mark| line.contains(mark));
         self.full |= line.contains("No space left on device");
-        let shown = progress(&line);
+        let shown = self.packages.line(&line);
         // Percentages say nothing about why it failed.
         if shown.as_ref().is_none_or(|shown| shown.percent.is_none()) {
             if self.tail.len() == TAIL {
@@ -69,38 +70,49 @@ impl Report {
     }
 }
 
-/// `I: <step>...` or `pmstatus:`/`dlstatus:` lines, which are `kind:item:percent:text`.
-fn progress(line: &str) -> Option<Progress> {
-    let step = |detail: &str, percent| {
-        let detail = detail.to_owned();
-        Some(Progress { stage: Stage::Bootstrapping, detail, percent })
-    };
-    if let Some(detail) = line.strip_prefix("I: ") {
-        return step(detail.trim_end_matches("..."), None);
-    }
-    if let Some((detail, percent)) = bar(line) {
-        return step(detail, Some(percent));
-    }
-    let mut words = line.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some("Unpacking" | "Setting"), Some(_)) => step(line.trim_end_matches(" ..."), None),
-        (Some(get), Some(_)) if get.starts_with("Get:") => step(line, None),
-        _ => None,
-    }
+/// How many packages there are, and how many steps of theirs are done: each is downloaded,
+/// unpacked and set up.
+#[derive(Debug, Default)]
+struct Packages {
+    total: u64,
+    done: u64,
+    shown: u8,
 }
 
-/// `downloading: [####   ] 42.00% ...` in whatever width.
-fn bar(line: &str) -> Option<(&str, u8)> {
-    let (before, _) = line.split_once('%')?;
-    let number = before.rsplit([' ', ']', '[', ':', '\r']).next()?;
-    let percent: f32 = number.parse().ok()?;
-    if !(0.0..=100.0).contains(&percent) {
-        return None;
+impl Packages {
+    const STEPS: u64 = 3;
+
+    /// Takes one line; what there is to show of it.
+    fn line(&mut self, line: &str) -> Option<Progress> {
+        let step = |detail: &str, percent| {
+            let detail = detail.trim_end_matches("...").trim_end().to_owned();
+            Some(Progress { stage: Stage::Bootstrapping, detail, percent })
+        };
+        if let Some(detail) = line.strip_prefix("I: ") {
+            return step(detail, None);
+        }
+        if let Some((before, _)) = line.split_once(" newly installed") {
+            let count = before.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok());
+            self.total += u64::from(count.unwrap_or_default());
+            return None;
+        }
+        let is_package = self.total > 0
+            && (line.starts_with("Unpacking ")
+                || line.starts_with("Setting up ")
+                || line.starts_with("Get:"));
+        if !is_package {
+            return None;
+        }
+        self.done += 1;
+        // More packages can turn up later; what was shown never goes back.
+        let percent = (self.done * 100 / (self.total * Self::STEPS)).min(100);
+        self.shown = self.shown.max(u8::try_from(percent).unwrap_or(100));
+        match line.strip_prefix("Get:").map(|rest| rest.split(' ').collect::<Vec<_>>()) {
+            // Get:<n> <mirror> <suite> <architecture> <package> <architecture> <version> [<size>]
+            Some(words) => step(&format!("Downloading {}", words.get(4)?), Some(self.shown)),
+            None => step(line, Some(self.shown)),
+        }
     }
-    let detail = line.split(['[', ':']).next()?.trim();
-    // In range as checked above, and the fraction is of no interest.
-    let percent = format!("{percent:.0}").parse().ok()?;
-    Some((if detail.is_empty() { "packages" } else { detail }, percent))
 }
 
 #[cfg(test)]
@@ -112,8 +124,16 @@ mod tests {
         let mut report = Report::default();
         let step = report.line("I: running apt-get update...").unwrap();
         assert_eq!((step.detail.as_str(), step.percent), ("running apt-get update", None));
-        let bar = report.line("downloading packages: [####    ] 42.4%").unwrap();
-        assert_eq!((bar.detail.as_str(), bar.percent), ("downloading packages", Some(42)));
+        assert!(report.line("Get:1 http://m bookworm InRelease [151 kB]").is_none());
+        assert!(report.line("0 upgraded, 2 newly installed, 0 to remove.").is_none());
+        for (line, detail, percent) in [
+            ("Get:3 http://m bookworm/main amd64 mawk amd64 1.3 [119 kB]", "Downloading mawk", 16),
+            ("Unpacking mawk (1.3) ...", "Unpacking mawk (1.3)", 33),
+            ("Setting up mawk (1.3) ...", "Setting up mawk (1.3)", 50),
+        ] {
+            let shown = report.line(line).unwrap();
+            assert_eq!((shown.detail.as_str(), shown.percent), (detail, Some(percent)));
+        }
         assert!(report.line("").is_none());
         report.line("Err:1 http://nowhere bookworm InRelease");
         report.line("  Could not resolve 'nowhere'");
