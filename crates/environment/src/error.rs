@@ -31,7 +31,7 @@ pub enum EnvironmentError {
     /// `host`, or a curated name where an import would hide it.
     #[error("{act} the environment `{name}`: {why}")]
     NotForThis {
-        /// `pull` or `import`.
+        /// `pull`, `import` or `resolve`.
         act: &'static str,
         /// The name.
         name: String,

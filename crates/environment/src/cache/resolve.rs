@@ -76,6 +76,14 @@ pub struct EnvironmentStatus {
 impl Cache {
     /// The installed environment `name`: two small reads and a cheap check.
     pub fn resolve(&self, name: &EnvironmentName) -> Result<Installed> {
+        if name.as_str() == catalog::HOST {
+            let why = "it is this machine itself and never installed";
+            return Err(EnvironmentError::NotForThis {
+                act: "resolve",
+                name: name.to_string(),
+                why,
+            });
+        }
         let known = catalog::find(name).is_some();
         let pointer = self.pointer(name)?.ok_or_else(|| match known {
             true => EnvironmentError::NotInstalled { name: name.to_string() },
@@ -137,7 +145,12 @@ impl Cache {
     }
 
     pub(super) fn pointer(&self, name: &EnvironmentName) -> Result<Option<NamePointer>> {
-        manifest::read_record(&self.name_path(name))
+        manifest::read_record(&self.name_path(name)).map_err(|e| match e {
+            EnvironmentError::Damaged { what, .. } => {
+                EnvironmentError::Damaged { name: name.to_string(), what }
+            }
+            other => other,
+        })
     }
 
     /// All names; an unreadable one is passed over (the next pull of it writes it anew).

@@ -111,6 +111,19 @@ fn damage_is_found_and_repaired() {
 }
 
 #[test]
+fn a_broken_name_is_damage_that_the_next_pull_mends() {
+    let room = tempfile::tempdir().unwrap();
+    let cache = cache(room.path());
+    install(&cache, "a", "good").unwrap();
+    std::fs::write(room.path().join("environments/names/a"), "{").unwrap();
+    let error = cache.resolve(&name("a")).unwrap_err();
+    assert_eq!(error.hint().unwrap(), "run `pyro env pull a`");
+    install(&cache, "a", "good").unwrap();
+    assert!(cache.resolve(&name("a")).is_ok());
+    assert_eq!(cache.resolve(&name("host")).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
 fn a_whole_tree_is_left_alone_by_another_name_of_the_same_content() {
     let room = tempfile::tempdir().unwrap();
     let cache = cache(room.path());
