@@ -45,13 +45,13 @@ impl Engine {
     pub fn call_json(
         &self,
         name: &str,
-        arguments: Value,
+        arguments: &Value,
         context: &Context,
     ) -> Result<Value, Failure> {
         macro_rules! dispatch {
             ($($method:ident: $request:ty,)+) => {
                 match name {
-                    $(stringify!($method) => self.call_value::<$request>(&arguments, context),)+
+                    $(stringify!($method) => self.call_value::<$request>(arguments, context),)+
                     _ => Err(Failure::new(Code::NotFound, format!("operation `{name}` does not exist"))),
                 }
             };

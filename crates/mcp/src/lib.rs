@@ -1,1 +1,19 @@
-//! pyro-mcp
+//! The MCP door: a server over standard input and output, whose tools are made from the list.
+//!
+//! Promises: no tool is named here by hand, except in `instructions`, by its request's type; a
+//! reply is whole in its structured form and in its text; a failure is in-band, with its hint; the
+//! server ends within 200 ms of its input's end, and commands that run go on.
+
+mod answer;
+mod bound;
+mod call;
+mod end_of_input;
+mod instructions;
+mod serve;
+mod server;
+pub mod text;
+mod tools;
+
+pub use instructions::instructions;
+pub use serve::{Serving, serve};
+pub use tools::{Surface, described};

@@ -83,7 +83,7 @@ impl Client {
     pub fn call_json(
         &self,
         name: &str,
-        arguments: Value,
+        arguments: &Value,
         context: &Context,
     ) -> Result<Value, Failure> {
         self.engine.call_json(name, arguments, context)

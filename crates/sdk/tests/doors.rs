@@ -36,7 +36,7 @@ fn the_same_failure_by_method_and_by_json() {
     let by_method = client.workspace("no-such").status().unwrap_err();
     let context = client.context().unwrap();
     let by_json = client
-        .call_json("workspace_status", json!({"workspace": "no-such"}), &context)
+        .call_json("workspace_status", &json!({"workspace": "no-such"}), &context)
         .unwrap_err();
     assert_eq!(by_method, by_json);
     assert_eq!(by_method.code, Code::NotFound);

@@ -1,0 +1,154 @@
+//! The server itself: which tools there are, and what a call of one does.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use pyro_engine::{Context, Door, Engine, Fence, Settings};
+use pyro_operations::{Code, Failure};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::{Surface, answer::answer, call, instructions};
+
+/// One server for one client.
+pub(crate) struct Server {
+    surface: Surface,
+    engine: OpenOnce,
+    fence: Arc<Fence>,
+    cwd: PathBuf,
+    leaving: watch::Receiver<bool>,
+}
+
+impl Server {
+    pub(crate) fn new(
+        surface: Surface,
+        settings: Settings,
+        fence: Fence,
+        cwd: PathBuf,
+        leaving: watch::Receiver<bool>,
+    ) -> Self {
+        let engine = OpenOnce { settings, engine: Arc::default() };
+        Self { surface, engine, fence: Arc::new(fence), cwd, leaving }
+    }
+
+    fn context(&self) -> Result<Context, Failure> {
+        let context = Context::new(Door::Mcp, self.cwd.clone()).map_err(|error| {
+            Failure::new(Code::HostUnfit, format!("there is no descriptor left: {error}"))
+        })?;
+        Ok(Context { fence: Some(self.fence.clone()), ..context })
+    }
+
+    async fn do_call(
+        &self,
+        name: &'static str,
+        arguments: JsonObject,
+        request: &RequestContext<RoleServer>,
+    ) -> Result<Value, Failure> {
+        let context = self.context()?;
+        let engine = self.engine.clone();
+        let arguments = Value::Object(arguments);
+        let work = move |context: &Context| engine.get()?.call_json(name, &arguments, context);
+        call::run(context, request, self.leaving.clone(), work).await
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let about = Implementation::new("pyro", env!("CARGO_PKG_VERSION")).with_title("pyro");
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(about)
+            .with_instructions(instructions(&self.surface))
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.surface.tools().cloned().collect()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.surface.find(name).map(|(_, tool)| tool.clone())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some((operation, tool)) = self.surface.find(&request.name) else {
+            let shown: String = request.name.chars().take(80).collect();
+            return Err(ErrorData::invalid_params(format!("tool `{shown}` not found"), None));
+        };
+        let arguments = request.arguments.unwrap_or_default();
+        let result = match withheld(operation.name, &(operation.request_schema)(), tool, &arguments)
+        {
+            Some(failure) => Err(failure),
+            None => self
+                .do_call(operation.name, arguments, &context)
+                .await
+                .map_err(|failure| with_shown_fields(failure, tool)),
+        };
+        Ok(answer(result).into())
+    }
+}
+
+/// The fields that a tool shows here.
+fn shown_fields(tool: &Tool) -> Vec<&str> {
+    let properties = tool.input_schema.get("properties").and_then(Value::as_object);
+    properties.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect()
+}
+
+/// A field that exists, but not on this server: for the model it is an unknown one.
+fn withheld(name: &str, full: &Value, tool: &Tool, arguments: &JsonObject) -> Option<Failure> {
+    let shown = shown_fields(tool);
+    let full = full["properties"].as_object()?;
+    let field =
+        arguments.keys().find(|key| full.contains_key(*key) && !shown.contains(&key.as_str()))?;
+    let failure = Failure::new(Code::InvalidArgument, format!("{name}: unknown field `{field}`"))
+        .detail("kind", "field")
+        .detail("field", field.as_str())
+        .detail("fields", Value::Null);
+    Some(with_shown_fields(failure, tool))
+}
+
+/// A refusal that lists the valid fields lists those that this server shows.
+fn with_shown_fields(mut failure: Failure, tool: &Tool) -> Failure {
+    if failure.code == Code::InvalidArgument && failure.details.contains_key("fields") {
+        let shown = shown_fields(tool);
+        failure.hint = format!("valid fields: {}", shown.join(", "));
+        failure = failure.clone().detail("fields", shown);
+    }
+    failure
+}
+
+/// The engine, opened by the first call: the server answers at once, and a home that cannot be
+/// used is a failure that the model can show, not a server that does not start.
+#[derive(Clone)]
+struct OpenOnce {
+    settings: Settings,
+    engine: Arc<Mutex<Option<Arc<Engine>>>>,
+}
+
+impl OpenOnce {
+    fn get(&self) -> Result<Arc<Engine>, Failure> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engine.as_ref() {
+            return Ok(engine.clone());
+        }
+        let opened = Arc::new(Engine::open(self.settings.clone())?);
+        *engine = Some(opened.clone());
+        Ok(opened)
+    }
+}
