@@ -1,6 +1,12 @@
 //! Hygiene of file descriptors: numbers that mean something, and nothing else open.
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::{
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
 
 use crate::{Result, SysError};
 
@@ -68,4 +74,18 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
         return Err(SysError::last("mark descriptors from", &first));
     }
     Ok(())
+}
+
+/// Gives a program that is about to be started a descriptor under a number of its own, and only
+/// to that program, whatever else is started meanwhile.
+pub fn pass(command: &mut Command, descriptor: OwnedFd, number: RawFd) {
+    let place = move || {
+        place(descriptor.as_fd(), number).map_err(|error| error.source)?;
+        if descriptor.as_raw_fd() == number {
+            rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::empty())?;
+        }
+        Ok(())
+    };
+    // SAFETY: runs between fork and exec: two system calls and, unless they fail, no allocation.
+    unsafe { command.pre_exec(place) };
 }

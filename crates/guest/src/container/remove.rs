@@ -10,18 +10,29 @@ use std::{
     path::Path,
 };
 
-use pyro_sys::process;
+use pyro_sys::{
+    clone::{Forked, fork},
+    process,
+};
 use rustix::{
     fs::{
         AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with,
         unlinkat,
     },
     io::Errno,
+    process::setsid,
 };
 
-/// Removes the trees named by the arguments, slowly; the exit code.
+/// Removes the trees named by the arguments, slowly, in a process of its own that nobody waits
+/// for; the exit code.
 #[must_use]
 pub fn remove(arguments: std::env::ArgsOs) -> i32 {
+    match fork() {
+        Ok(Forked::Child) => {}
+        Ok(Forked::Parent { .. }) => return 0,
+        Err(_) => return 1,
+    }
+    let _ = setsid();
     let _ = process::lowest_priority();
     let mut code = 0;
     for path in arguments {

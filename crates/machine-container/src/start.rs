@@ -1,0 +1,230 @@
+//! Starting a machine: the steps of `pyro_protocol::launch`, from pyro's side.
+
+use std::{
+    fs::{self, File},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use pyro_machine::{MachineError, MachineSpec, Started, Writable};
+use pyro_model::BindMode;
+use pyro_protocol::launch::{AgentSpec, LaunchGo, LaunchReport, LaunchSpec, Layers, Upper};
+use pyro_sys::{Context, SysError, mount, socket};
+use rustix::rand::GetRandomFlags;
+
+use crate::{
+    Ids,
+    bounds::{Bounds, Hierarchy},
+    conversation::Conversation,
+    failure, lock,
+    place::{ROOT, SOCKET, TREE},
+};
+
+/// What a start needs of the machine.
+pub(crate) struct Starter<'a> {
+    pub(crate) agent: &'a Path,
+    pub(crate) ids: &'a Ids,
+    pub(crate) hierarchy: &'a Hierarchy,
+}
+
+impl Starter<'_> {
+    /// Starts the machine and waits until its agent listens.
+    pub(crate) fn start(&self, spec: &MachineSpec) -> Result<Started, MachineError> {
+        if spec.limits.disk_mib.is_some() && spec.writable == Writable::Disk {
+            return Err(MachineError::Unsupported {
+                operation: "bound the disk of a container",
+                reason: "its changes share the disk of the home".to_owned(),
+                instead: "leave disk_mib out, or use the microvm machine".to_owned(),
+            });
+        }
+        let held = lock::take(&spec.directory)?;
+        forget_socket(&spec.directory)?;
+        let bounds =
+            Bounds::plan(self.hierarchy, spec.workspace.as_str(), spec.limits, spec.writable);
+        let (ours, theirs) =
+            UnixStream::pair().doing("make", "a pair of sockets").map_err(failure)?;
+        let launcher = self.spawn(theirs, held)?;
+        let talked = self.converse(Conversation::new(ours), spec, &bounds);
+        // The process that was spawned only forked the launcher and ended.
+        let waited = wait(launcher);
+        let refused = talked?;
+        waited?;
+        let stream = connect(&spec.directory)?;
+        Ok(Started { stream, enforcement: bounds.enforcement(&refused) })
+    }
+
+    fn spawn(&self, socket: UnixStream, held: File) -> Result<Child, MachineError> {
+        Command::new(self.agent)
+            .arg0("pyro-guest")
+            .arg("launch")
+            .env_clear()
+            .stdin(OwnedFd::from(socket))
+            .stdout(held)
+            .stderr(Stdio::null())
+            .spawn()
+            .doing("start", self.agent.display())
+            .map_err(failure)
+    }
+
+    fn converse(
+        &self,
+        mut launcher: Conversation,
+        spec: &MachineSpec,
+        bounds: &Bounds,
+    ) -> Result<Vec<(PathBuf, i32)>, MachineError> {
+        launcher.send(&self.launch(spec, bounds)?, &[])?;
+        let LaunchReport::Cloned { pid } = launcher.report()? else {
+            return Err(unexpected("told that the machine is ready before its start"));
+        };
+        self.ids.write(pid)?;
+        let mapped = self.mapped_layers(spec, pid)?;
+        let handles: Vec<BorrowedFd<'_>> = mapped.iter().map(AsFd::as_fd).collect();
+        let mounts = u32::try_from(handles.len()).unwrap_or(u32::MAX);
+        launcher.send(&LaunchGo { mounts }, &handles)?;
+        match launcher.report()? {
+            LaunchReport::Ready { refused } => Ok(refused),
+            _ => Err(unexpected("told twice of one start")),
+        }
+    }
+
+    fn launch(&self, spec: &MachineSpec, bounds: &Bounds) -> Result<LaunchSpec, MachineError> {
+        let mut boot = [0; 16];
+        rustix::rand::getrandom(&mut boot[..], GetRandomFlags::empty())
+            .doing("draw", "random bytes")
+            .map_err(failure)?;
+        let in_memory = spec.writable == Writable::Memory && memory_can_carry_overlays();
+        let upper = |name: &str| {
+            if in_memory {
+                Upper::Memory { bytes: memory_bytes(spec) }
+            } else {
+                Upper::Directory(spec.directory.join(name))
+            }
+        };
+        Ok(LaunchSpec {
+            hostname: spec.hostname.clone(),
+            root: Layers { lowers: spec.root_lowers.clone(), upper: upper(ROOT) },
+            tree: Layers { lowers: spec.tree_lowers.clone(), upper: upper(TREE) },
+            binds: spec.binds.clone(),
+            also_at: spec.also_at.clone(),
+            idmapped: matches!(self.ids, Ids::Root { .. }),
+            single_id: self.ids.is_one(),
+            directory: spec.directory.clone(),
+            rlimits: bounds.rlimits.clone(),
+            cgroups: bounds.cgroups.clone(),
+            agent: AgentSpec {
+                idle_ttl_s: spec.idle_ttl_s,
+                inspect_only: spec.inspect_only,
+                boot,
+                at_ms: now_ms(),
+            },
+        })
+    }
+
+    /// Root's layers, shown with the ids of the machine.
+    fn mapped_layers(&self, spec: &MachineSpec, pid: u32) -> Result<Vec<OwnedFd>, MachineError> {
+        if !matches!(self.ids, Ids::Root { .. }) {
+            return Ok(Vec::new());
+        }
+        let overlaid = spec.binds.iter().filter(|bind| bind.mode == BindMode::Overlay);
+        let layers: Vec<&Path> = spec
+            .root_lowers
+            .iter()
+            .chain(&spec.tree_lowers)
+            .chain(overlaid.map(|bind| &bind.source))
+            .map(PathBuf::as_path)
+            .collect();
+        if layers.len() > socket::MAX_DESCRIPTORS {
+            return Err(MachineError::Unsupported {
+                operation: "start a machine",
+                reason: format!("it has {} layers", layers.len()),
+                instead: "a snapshot flattens them".to_owned(),
+            });
+        }
+        let path = format!("/proc/{pid}/ns/user");
+        let namespace = File::open(&path).doing("open", &path).map_err(failure)?;
+        layers.into_iter().map(|layer| map(layer, &namespace)).collect()
+    }
+}
+
+fn map(layer: &Path, namespace: &File) -> Result<OwnedFd, MachineError> {
+    let tree = mount::open_handle(layer).and_then(mount::copy_one).map_err(failure)?;
+    mount::map_ids(&tree, namespace).map_err(|error| MachineError::HostUnfit {
+        check: "idmapped_mounts",
+        reason: format!(
+            "the file system of {} cannot show other ids: {}",
+            layer.display(),
+            error.source
+        ),
+        mend: "move the home to ext4, xfs or btrfs (PYRO_HOME), or run pyro as an ordinary user"
+            .to_owned(),
+    })?;
+    Ok(tree)
+}
+
+/// Connects to the agent of a machine; its path may be longer than a socket's address.
+pub(crate) fn connect(directory: &Path) -> Result<UnixStream, MachineError> {
+    use std::io::ErrorKind;
+    let none = || MachineError::NotRunning(directory.to_owned());
+    let handle = match mount::open_handle(directory) {
+        Ok(handle) => handle,
+        Err(error) if error.source.kind() == ErrorKind::NotFound => return Err(none()),
+        Err(error) => return Err(failure(error)),
+    };
+    match UnixStream::connect(format!("{}/{SOCKET}", mount::link(handle.as_fd()))) {
+        Ok(stream) => Ok(stream),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
+            Err(none())
+        }
+        Err(error) => {
+            Err(error).doing("connect to the agent in", directory.display()).map_err(failure)
+        }
+    }
+}
+
+fn forget_socket(directory: &Path) -> Result<(), MachineError> {
+    let socket = directory.join(SOCKET);
+    match fs::remove_file(&socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).doing("remove", socket.display()).map_err(failure)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wait(mut launcher: Child) -> Result<(), MachineError> {
+    launcher.wait().doing("wait for", "the launcher").map_err(failure)?;
+    Ok(())
+}
+
+/// Half of the machine's memory may be files; both overlays together stay within it.
+fn memory_bytes(spec: &MachineSpec) -> u64 {
+    let mib = spec.limits.disk_mib.unwrap_or(spec.limits.memory_mib / 2).max(64);
+    mib.saturating_mul(1 << 20) / 2
+}
+
+/// Whether a file system in memory can carry an overlay's marks: from kernel 6.6 on. Before, the
+/// workspace's directory takes the changes.
+fn memory_can_carry_overlays() -> bool {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 6),
+        _ => false,
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn unexpected(why: &'static str) -> MachineError {
+    failure(SysError::invalid("understand", &"the launcher", why))
+}
