@@ -106,13 +106,13 @@ fn run(spec: &LaunchSpec, socket: &OwnedFd, lock: OwnedFd, cgroups: &mut Cgroups
 }
 
 fn take_descriptors() -> Result<(OwnedFd, OwnedFd)> {
-    let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+    let given_null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .doing("open", "/dev/null")?;
     let (given_socket, given_lock) = (descriptor::inherited(0)?, descriptor::inherited(1)?);
     // Copies above the numbers that are about to be placed.
-    let (socket, lock, null) = (above(&given_socket)?, above(&given_lock)?, above(&null)?);
-    // 0 and 1 stay open, as other files.
-    std::mem::forget((given_socket, given_lock));
+    let (socket, lock, null) = (above(&given_socket)?, above(&given_lock)?, above(&given_null)?);
+    // Their numbers stay open, as other files.
+    std::mem::forget((given_socket, given_lock, given_null));
     descriptor::place(socket.as_fd(), SOCKET_FD)?;
     descriptor::place(lock.as_fd(), LOCK_FD)?;
     for number in 0..3 {
