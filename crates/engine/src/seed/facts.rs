@@ -52,6 +52,7 @@ impl Default for SeedLimits {
 pub struct SeedOptions {
     /// Globs of the user's flags and config: ignored files that come along all the same.
     pub include: Vec<String>,
+    /// What the seed may hold at most.
     pub limits: SeedLimits,
     /// The user's home, which is never taken as a bare checkout.
     pub user_home: Option<PathBuf>,

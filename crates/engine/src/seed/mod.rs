@@ -40,6 +40,8 @@ mod sanitized;
 mod status;
 mod store;
 mod submodules;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -175,7 +177,7 @@ impl Job<'_> {
                     let prefix = prefix.as_os_str().as_encoded_bytes();
                     let state = Checkout::read(&work, prefix, dirs, &git, self.options)?;
                     if state.is_whole() || state.holds_anything()? {
-                        return self.git_checkout(state, &path);
+                        return self.git_checkout(&state, &path);
                     }
                     // The user named a directory that git ignores as a whole: taken as it is.
                     notices.push("Git ignores this directory; all of it was taken".to_owned());
@@ -201,13 +203,13 @@ impl Job<'_> {
         Err(SeedError::InvalidArgument { what: path.display().to_string(), why: why.into() })
     }
 
-    fn git_checkout(&self, state: Checkout, path: &Path) -> Result<SeedLayer, SeedError> {
+    fn git_checkout(&self, state: &Checkout, path: &Path) -> Result<SeedLayer, SeedError> {
         let kind = if state.is_whole() { OriginKind::Checkout } else { OriginKind::Directory };
         let origin_ref = path.display().to_string();
         let mut facts = self.facts(state.key.clone(), kind, Some(origin_ref));
-        describe(&mut facts, &state);
+        describe(&mut facts, state);
         let origin = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
-        self.find_or_build(facts, |facts| self.build_checkout(&state, facts, Some(origin)))
+        self.find_or_build(facts, |facts| self.build_checkout(state, facts, Some(origin)))
     }
 
     fn build_checkout(
