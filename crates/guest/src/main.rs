@@ -8,6 +8,7 @@ fn main() {
     let code = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("launch") => container::launch(),
         Some("enter") => container::enter(arguments),
+        Some("plain") => pyro_guest::agent::plain::serve(arguments),
         Some("remove") => container::remove(arguments),
         _ => 2,
     };

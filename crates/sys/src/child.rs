@@ -1,7 +1,7 @@
 //! Making processes: fork, execve, what a child must do before it, and signals as descriptors.
 //!
-//! Promises: `fork` is only sound in a process of one thread, which is why it is an unsafe-free
-//! function only for callers that say so by `SingleThread`. Nothing here allocates in the child.
+//! Promises: `fork` is only for processes of one thread, of which `SingleThread` is the proof, so
+//! that the child may do whatever the parent may. Decides nothing.
 
 use std::{
     ffi::CString,
@@ -145,11 +145,15 @@ pub fn borrow_number(descriptor: RawFd) -> BorrowedFd<'static> {
 /// # Errors
 /// As the system says.
 pub fn reset_signals(blocked: &[i32]) -> io::Result<()> {
+    // The kernel's `sigaction` with the default handler is all zeroes; it is at most this long.
+    let default = [0u64; 8];
     for signal in 1..=64 {
-        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
-            // SAFETY: SIG_DFL installs no code. The C library refuses its own two signals (32 and
-            // 33), which nobody can have changed.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the structure is initialized and lives through the call, no old one is asked
+        // for; the default action installs no code. Not through the C library, which refuses its
+        // own two signals (32 and 33), whatever an ancestor did to them.
+        unsafe {
+            let none = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8usize);
         }
     }
     block_only(&set_of(blocked))

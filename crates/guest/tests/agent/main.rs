@@ -1,0 +1,4 @@
+//! The agent over a real socket, as an ordinary process without namespaces.
+
+mod commands;
+mod support;
