@@ -1,4 +1,5 @@
 //! The agent over a real socket, as an ordinary process without namespaces.
 
 mod commands;
+mod ending;
 mod support;

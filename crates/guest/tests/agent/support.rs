@@ -24,6 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Agent {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) child: Child,
+    in_namespace: bool,
 }
 
 #[derive(Default)]
@@ -60,7 +61,9 @@ impl Agent {
         let program = env!("CARGO_BIN_EXE_pyro-guest");
         let mut command = match (options.user, options.open_files) {
             (Some((user, processes)), _) => {
-                let mut command = Command::new("setpriv");
+                // Process 1 of a pid namespace: with it everything inside ends.
+                let mut command = Command::new("unshare");
+                command.args(["--pid", "--fork", "--mount-proc", "setpriv"]);
                 let id = user.to_string();
                 command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "prlimit"]);
                 command.arg(format!("--nproc={processes}"));
@@ -95,7 +98,7 @@ impl Agent {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Self { folder, child }
+        Self { folder, child, in_namespace: options.user.is_some() }
     }
 
     pub(crate) fn stream(&self) -> UnixStream {
@@ -115,6 +118,10 @@ impl Agent {
         let (records, taken) = spool::decode_records(&bytes);
         assert_eq!(taken, bytes.len(), "the log is whole");
         records
+    }
+
+    fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Waits for the agent's own end.
@@ -137,17 +144,26 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // SIGTERM lets it end what runs; the kill is for one that hangs.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let until = Instant::now() + Duration::from_secs(3);
-        while Instant::now() < until {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if self.has_ended() {
+            return;
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // SIGTERM lets it end what runs; SIGKILL is for one that hangs. Each goes to the process
+        // that this test started, or to the one child of it that is the agent.
+        let id = self.child.id();
+        let inner = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let own = self.in_namespace.then(|| inner.ok()).flatten();
+        let agent = own.and_then(|ids| ids.split_whitespace().next().map(str::to_owned));
+        let agent = agent.unwrap_or_else(|| id.to_string());
+        for signal in ["-TERM", "-KILL"] {
+            let _ = Command::new("kill").args([signal, &agent]).status();
+            let until = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < until {
+                if self.has_ended() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 }
 
