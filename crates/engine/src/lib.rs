@@ -5,33 +5,26 @@
 
 mod arguments;
 pub mod context;
+mod crash;
+mod diff;
+mod engine;
+mod environment;
+mod exec;
+mod failure;
+mod file;
 pub mod handle;
-mod pending;
+pub mod helper;
+mod host;
+mod life;
+mod lookup;
+mod repair;
+pub mod seed;
 pub mod settings;
+mod spool;
+mod workspace;
 
 pub use context::{Context, Door, Fence, Live, LiveSink, Progress, ProgressSink};
+pub use engine::Engine;
 pub use handle::Handle;
 pub use pyro_machine::Cancel;
 pub use settings::{Config, Settings};
-
-/// pyro's engine over one home. Cheap to open; any number of processes may have one open.
-#[derive(Debug)]
-pub struct Engine {
-    settings: Settings,
-}
-
-impl Engine {
-    /// Opens the home, making it on first use.
-    ///
-    /// # Errors
-    /// `host_unfit` or `store_damaged`, when the home cannot be used.
-    pub fn open(settings: Settings) -> Result<Self, pyro_operations::Failure> {
-        Ok(Self { settings })
-    }
-
-    /// Where it keeps its files, and what the user configured.
-    #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-}

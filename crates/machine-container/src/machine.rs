@@ -72,6 +72,14 @@ impl ContainerMachine {
         mapped::spawn(&self.agent, &self.ids, program, arguments, streams)
     }
 
+    /// The process that holds the machine of a workspace's directory, if one runs.
+    #[must_use]
+    pub fn holder(&self, directory: &Path) -> Option<u32> {
+        let file = lock::open(directory).ok()??;
+        lock::is_held(directory).ok()?.then_some(())?;
+        lock::read(&file).ok()?.launcher.and_then(|launcher| u32::try_from(launcher.pid).ok())
+    }
+
     fn hierarchy(&self) -> &Hierarchy {
         self.hierarchy.get_or_init(Hierarchy::find)
     }

@@ -159,6 +159,12 @@ impl Layout {
         self.home.join("kept").join(id.as_str())
     }
 
+    /// What is kept of all deleted workspaces; `None` when nothing ever was.
+    #[must_use]
+    pub fn kept_folder(&self) -> Option<fs::ReadDir> {
+        fs::read_dir(self.home.join("kept")).ok()
+    }
+
     /// Where exports land when there is no project.
     #[must_use]
     pub fn exports(&self) -> PathBuf {

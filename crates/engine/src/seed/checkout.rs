@@ -11,21 +11,19 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::SeedError;
-use super::beneath::{Kind, Rooted, child, file_name, is_plain_path, lies_in, shown};
+use super::beneath::{Rooted, child, is_plain_path, lies_in, shown};
 use super::copying::file_clock;
 use super::facts::{NotSeeded, SeedOptions, Skipped};
 use super::git_dir::GitDirs;
 use super::host_git::HostGit;
 use super::ignore_rules::{OuterIgnore, outer_ignores};
-use super::ignored::Measure;
-use super::include::{EXPORTS, Includes, looks_like_credential};
+use super::include::EXPORTS;
 use super::index;
 use super::listing::{ABSENT, Entry, Found, From, Identity, TRACKED, identity};
 use super::refs::Refs;
 use super::repo_config::RepoConfig;
-use super::sanitized::{Sanitized, as_directory, pasteable};
+use super::sanitized::Sanitized;
 use super::status::Status;
-use super::submodules;
 
 /// A checkout as it is now.
 pub(crate) struct Checkout {
@@ -47,23 +45,22 @@ pub(crate) struct Checkout {
     /// When listing began, by the clock that dates files.
     pub(crate) listed_at: rustix::fs::Timespec,
     /// Paths that are not simply what the index says, with what stands there.
-    observed: BTreeMap<Vec<u8>, Observed>,
-    depth: usize,
+    pub(super) observed: BTreeMap<Vec<u8>, Observed>,
+    pub(super) depth: usize,
 }
 
-struct Observed {
-    found: Option<Found>,
-    tracked: bool,
+/// A path that the index does not vouch for.
+pub(super) struct Observed {
+    pub(super) found: Option<Found>,
+    pub(super) tracked: bool,
 }
 
 /// What a pass over the index leaves for a closer look.
 #[derive(Default)]
-struct IndexPass {
-    unwatched: Vec<Vec<u8>>,
-    submodules: Vec<Vec<u8>>,
+pub(super) struct IndexPass {
+    pub(super) unwatched: Vec<Vec<u8>>,
+    pub(super) submodules: Vec<Vec<u8>>,
 }
-
-const NAMED_IN_NOTICES: usize = 20;
 
 impl Checkout {
     /// Reads the state of the checkout at `work`, below `prefix`.
@@ -136,118 +133,9 @@ impl Checkout {
         if self.prefix.is_empty() { path } else { path.get(self.prefix.len() + 1..).unwrap_or(b"") }
     }
 
-    fn skip(&mut self, path: &[u8], reason: impl Into<String>) {
+    pub(super) fn skip(&mut self, path: &[u8], reason: impl Into<String>) {
         let path = shown(self.own(path));
         self.skipped.push(Skipped { path, reason: reason.into() });
-    }
-
-    fn observe(
-        &mut self,
-        work: &Rooted,
-        pass: IndexPass,
-        git: &HostGit,
-        options: &SeedOptions,
-    ) -> Result<(), SeedError> {
-        let on_disk: Vec<_> = self
-            .status
-            .changed
-            .iter()
-            .filter(|one| one.on_disk)
-            .map(|one| one.path.clone())
-            .collect();
-        for path in on_disk.into_iter().chain(pass.unwatched) {
-            self.look(work, path, true);
-        }
-        let includes = Includes::read(&options.include, work, &self.prefix, &mut self.notices)?;
-        let mut brought = Vec::new();
-        for path in std::mem::take(&mut self.status.untracked) {
-            if let Some(repository) = as_directory(&path) {
-                let (found, whole) =
-                    includes.select(work, repository, true, options.limits.files)?;
-                if !whole {
-                    let flag = pasteable(self.own(repository));
-                    let reason = format!("a Git repository of its own; --include {flag} adds it");
-                    self.skip(repository, reason);
-                }
-                brought.extend(found);
-                continue;
-            }
-            brought.push(path.clone());
-            self.status.untracked.push(path);
-        }
-        let mut measure = Measure::default();
-        for path in &self.status.ignored {
-            let dir = as_directory(path);
-            let path = dir.unwrap_or(path);
-            if !lies_in(path, &self.prefix) || path == self.prefix || is_exports(path, &self.prefix)
-            {
-                continue;
-            }
-            let (found, whole) =
-                includes.select(work, path, dir.is_some(), options.limits.files)?;
-            brought.extend(found);
-            if dir.is_some()
-                && !whole
-                && let Some(bytes) = measure.at_least(work, path)
-            {
-                let own = self.own(path);
-                let flag = format!("--include {}", pasteable(own));
-                self.not_seeded.push(NotSeeded { path: shown(own), bytes, flag });
-            }
-        }
-        let named: Vec<String> = brought
-            .iter()
-            .filter(|path| {
-                looks_like_credential(file_name(path)) && !is_exports(path, &self.prefix)
-            })
-            .map(|path| shown(self.own(path)))
-            .collect();
-        for path in brought {
-            self.look(work, path, false);
-        }
-        if !named.is_empty() {
-            let more = named.len().saturating_sub(NAMED_IN_NOTICES);
-            let mut text = named[..named.len() - more].join(", ");
-            if more > 0 {
-                text += &format!(" and {more} more");
-            }
-            self.notices
-                .push(format!("untracked files that look like credentials came along: {text}"));
-        }
-        for path in pass.submodules {
-            match submodules::files(work, &path, git, options)? {
-                Ok(files) => files.into_iter().for_each(|file| self.look(work, file, true)),
-                Err(Some(reason)) => self.skip(&path, reason),
-                Err(None) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes what stands at a path that the index does not vouch for.
-    fn look(&mut self, work: &Rooted, path: Vec<u8>, tracked: bool) {
-        if !lies_in(&path, &self.prefix) || is_exports(&path, &self.prefix) {
-            return;
-        }
-        if !is_plain_path(&path, self.depth) {
-            return self.skip(&path, "its name is not allowed");
-        }
-        let found = match work.stat(&path) {
-            Ok(Some(stat)) => match Kind::of(rustix::fs::FileType::from_raw_mode(stat.st_mode)) {
-                Kind::File | Kind::Link => Some(Found::of(&stat)),
-                Kind::Directory => None,
-                Kind::Other(kind) => {
-                    self.skip(&path, kind);
-                    None
-                }
-            },
-            Ok(None) => None,
-            Err(error) => {
-                self.skip(&path, format!("cannot be read: {error}"));
-                None
-            }
-        };
-        self.observed.insert(path, Observed { found, tracked });
     }
 
     fn finish_key(&mut self) {
@@ -356,7 +244,7 @@ fn blob_identity(tracked: &index::IndexEntry<'_>) -> Identity {
     identity(&[b"blob", &tracked.mode.to_le_bytes(), tracked.oid, &tracked.size.to_le_bytes()])
 }
 
-fn is_exports(path: &[u8], prefix: &[u8]) -> bool {
+pub(super) fn is_exports(path: &[u8], prefix: &[u8]) -> bool {
     lies_in(path, EXPORTS) || (!prefix.is_empty() && lies_in(path, &child(prefix, EXPORTS)))
 }
 

@@ -33,6 +33,7 @@ mod index;
 mod listing;
 mod locks;
 mod manifest;
+mod observing;
 mod refs;
 mod remote;
 mod repo_config;

@@ -309,3 +309,22 @@ fn the_root_and_the_home_are_refused() {
     let named = SeedSource::Directory { path: place.project() };
     assert!(prepare(&named, &options, &place.store(), &NoArchives).is_ok());
 }
+
+#[test]
+fn unreadable_files_are_skipped_and_listed() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: root can read everything");
+        return;
+    }
+    for place in [Place::repo(), Place::empty()] {
+        place.write("locked/inside", "x");
+        place.write("secret", "x");
+        place.mode("secret", 0);
+        place.mode("locked", 0);
+        let layer = place.seed();
+        place.mode("locked", 0o755);
+        let names: Vec<_> = layer.facts.skipped.iter().map(|one| one.path.as_str()).collect();
+        assert_eq!(names, ["locked", "secret"]);
+        assert!(!files(&layer).contains(&"secret".into()));
+    }
+}

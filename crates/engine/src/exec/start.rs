@@ -1,0 +1,67 @@
+//! `workspace_exec`.
+
+use pyro_model::ExecId;
+use pyro_operations::{
+    Code, Failure,
+    exec::{ExecReply, WorkspaceExec},
+};
+
+use super::{
+    attend::{self, Attended, Command},
+    line,
+    reply::Shown,
+    variables,
+};
+use crate::{
+    Context, Engine, Handle,
+    lookup::{guest_path, random},
+};
+
+impl Handle<WorkspaceExec> for Engine {
+    fn handle(&self, request: WorkspaceExec, context: &Context) -> Result<ExecReply, Failure> {
+        let record = self.workspace(&request.workspace)?;
+        let exec = ExecId::from_random(random());
+        let command = Command {
+            exec: exec.clone(),
+            program: line::program(&request.command),
+            line: request.command,
+            cwd: inside(&guest_path(&record, request.cwd.as_deref().unwrap_or(""))?),
+            environment: variables::of(&record, &request.env),
+            stdin: request.stdin.map(String::into_bytes),
+            timeout_s: request.timeout_s,
+        };
+        let mut connected = self.connect(&record)?;
+        crate::crash::point("exec.connected");
+        let call =
+            attend::start(&mut connected.guest, command, context).map_err(
+                |failure| match failure.code {
+                    Code::NotFound => failure.hint(
+                        "cwd must be a directory of the workspace; workspace_file_list shows them",
+                    ),
+                    _ => failure,
+                },
+            )?;
+        crate::crash::point("exec.started");
+        let patience = attend::patience(request.wait_s, context);
+        let attended = attend::attend(&mut connected.guest, call, &exec, patience, context)?;
+        drop(connected.guest);
+        crate::crash::point("exec.ended");
+        let mut notices = Vec::new();
+        if attended == Attended::Gone {
+            notices.push("the machine ended while the command ran".to_owned());
+        }
+        let exec = self.settled(&record, &exec)?;
+        self.exec_reply(Shown {
+            record: &record,
+            exec,
+            started: connected.started,
+            max_output_chars: request.max_output_chars,
+            notices,
+        })
+    }
+}
+
+/// The absolute path inside.
+pub(super) fn inside(relative: &str) -> String {
+    if relative.is_empty() { "/workspace".to_owned() } else { format!("/workspace/{relative}") }
+}

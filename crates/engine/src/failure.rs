@@ -1,0 +1,250 @@
+//! Every error below the engine becomes one `Failure`, here and nowhere else.
+//!
+//! The matches are exhaustive where the enum lets them be: a new variant does not compile until it
+//! has a code and a way out.
+
+use pyro_environment::{EnvironmentError, ErrorKind, host::HostError};
+use pyro_machine::{GuestError, MachineError};
+use pyro_operations::{Code, Failure};
+use pyro_protocol::message::{Refusal, RefusalKind};
+use pyro_store::StoreError;
+
+/// What was being done, for errors whose message does not say.
+pub(crate) trait OrFail<T> {
+    /// Turns the error into a failure.
+    fn or_fail(self) -> Result<T, Failure>;
+}
+
+impl<T, E: IntoFailure> OrFail<T> for Result<T, E> {
+    fn or_fail(self) -> Result<T, Failure> {
+        self.map_err(IntoFailure::into_failure)
+    }
+}
+
+/// An error that has a place in the table of codes.
+pub(crate) trait IntoFailure {
+    /// The failure that all doors show.
+    fn into_failure(self) -> Failure;
+}
+
+/// The message of an error and of all that caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+fn failed(code: Code, error: &dyn std::error::Error) -> Failure {
+    Failure::new(code, format!("failed to {}", chain(error)))
+}
+
+/// The host's disk is full.
+pub(crate) fn no_space(message: String) -> Failure {
+    Failure::new(Code::NoSpace, message)
+        .hint("free space on this file system; `pyro workspace prune` and `pyro env prune` help")
+}
+
+impl IntoFailure for StoreError {
+    fn into_failure(self) -> Failure {
+        let code = match &self {
+            Self::File { source, .. } if is_full(source) => {
+                return no_space(format!("failed to {}", chain(&self)));
+            }
+            Self::File { .. } => Code::HostUnfit,
+            Self::Untrusted { path, .. } => {
+                return failed(Code::HostUnfit, &self).detail("check", "home").hint(format!(
+                    "run `chmod 700 {}`, or name another home with --home",
+                    path.display()
+                ));
+            }
+            Self::Database { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => {
+                    return no_space(format!("failed to {}", chain(&self)));
+                }
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                    Code::Busy
+                }
+                _ => Code::StoreDamaged,
+            },
+            Self::Newer { .. } => {
+                return failed(Code::StoreDamaged, &self)
+                    .hint("use the newer pyro that wrote it, or another home with --home");
+            }
+            Self::Damaged { .. } => Code::StoreDamaged,
+            Self::NameTaken { taken_by, .. } => {
+                return failed(Code::AlreadyExists, &self)
+                    .hint("take another name, or go on in that workspace with workspace_status")
+                    .detail("kind", "name")
+                    .detail("workspace", taken_by.clone());
+            }
+            Self::TooMany { most, .. } => {
+                return failed(Code::LimitReached, &self)
+                    .hint("delete one that is no longer needed with workspace_delete; workspace_list shows them")
+                    .detail("most", *most);
+            }
+            Self::Busy { .. } => Code::Busy,
+        };
+        failed(code, &self)
+    }
+}
+
+impl IntoFailure for GuestError {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Refused(refusal) => refusal.into_failure(),
+            Self::Cancelled => Failure::new(Code::Cancelled, "the caller cancelled"),
+            Self::Deadline(_) => failed(Code::Deadline, &self)
+                .hint("try again; if it stays so, workspace_reset gives a fresh machine"),
+            Self::Gone => failed(Code::OutcomeUnknown, &self)
+                .hint("workspace_status says how the workspace stands; workspace_logs what was run"),
+            Self::Version { .. } => failed(Code::WrongState, &self)
+                .hint("this workspace was started by another version of pyro: workspace_reset gives it a machine of this one"),
+            Self::Stream(_) | Self::Codec(_) | Self::Unexpected { .. } => {
+                failed(Code::MachineFailed, &self).hint("workspace_reset gives a fresh machine")
+            }
+        }
+    }
+}
+
+impl IntoFailure for Refusal {
+    fn into_failure(self) -> Failure {
+        let (code, hint) = match self.kind {
+            RefusalKind::NotFound => (Code::NotFound, "workspace_file_list shows what is there"),
+            RefusalKind::PathEscapes => {
+                (Code::PathEscapes, "give a path below /workspace that no link leads out of")
+            }
+            RefusalKind::WrongType => {
+                (Code::InvalidArgument, "workspace_file_list shows what each path is")
+            }
+            RefusalKind::TooLarge => (Code::TooLarge, "take a part of it, or use workspace_export"),
+            RefusalKind::NotText => (Code::NotText, "read it with encoding `base64`"),
+            RefusalKind::EditMissing => (
+                Code::Conflict,
+                "read the file again with workspace_file_read and copy the text exactly",
+            ),
+            RefusalKind::EditAmbiguous => {
+                (Code::Conflict, "give more of the text around it, or set replace_all")
+            }
+            RefusalKind::NoSpace => {
+                (Code::NoSpace, "remove files in the workspace, or workspace_reset it")
+            }
+            RefusalKind::Denied => (Code::NotPermitted, "the workspace's own file modes say no"),
+            RefusalKind::Invalid => (Code::InvalidArgument, ""),
+            RefusalKind::System => {
+                (Code::MachineFailed, "workspace_status says how the workspace stands")
+            }
+        };
+        let failure = Failure::new(code, self.message).detail("what", self.what);
+        if hint.is_empty() { failure } else { failure.hint(hint) }
+    }
+}
+
+impl IntoFailure for MachineError {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Guest(error) => error.into_failure(),
+            Self::System { ref source, .. } | Self::Launch { ref source, .. }
+                if is_full(source) =>
+            {
+                no_space(format!("failed to {}", chain(&self)))
+            }
+            Self::System { .. } | Self::Launch { .. } => {
+                failed(Code::MachineFailed, &self).hint("`pyro doctor` says what this host lacks")
+            }
+            Self::HostUnfit { check, ref mend, .. } => {
+                let hint = mend.clone();
+                failed(Code::HostUnfit, &self).hint(hint).detail("check", check)
+            }
+            Self::Unsupported { ref instead, .. } => {
+                let instead = instead.clone();
+                failed(Code::Unsupported, &self).hint(instead.clone()).detail("instead", instead)
+            }
+            Self::Busy(_) => failed(Code::Busy, &self),
+            Self::NotRunning(_) => failed(Code::WrongState, &self),
+        }
+    }
+}
+
+impl IntoFailure for EnvironmentError {
+    fn into_failure(self) -> Failure {
+        let code = match self.kind() {
+            ErrorKind::InvalidArgument => Code::InvalidArgument,
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::Missing => Code::EnvironmentMissing,
+            ErrorKind::Damaged => Code::EnvironmentDamaged,
+            ErrorKind::SourceFailed => Code::SourceFailed,
+            ErrorKind::NetworkFailed => Code::NetworkFailed,
+            ErrorKind::HostileInput => Code::HostileInput,
+            ErrorKind::TooLarge => Code::TooLarge,
+            ErrorKind::NoSpace => return no_space(format!("failed to {}", chain(&self))),
+            ErrorKind::Busy => Code::Busy,
+            ErrorKind::HostUnfit => Code::HostUnfit,
+            ErrorKind::Internal => Code::Internal,
+        };
+        failed(code, &self).hint(self.hint().unwrap_or_default()).detail("kind", "environment")
+    }
+}
+
+impl IntoFailure for HostError {
+    fn into_failure(self) -> Failure {
+        match &self {
+            Self::System { .. } => failed(Code::HostUnfit, &self),
+            Self::Skeleton { source, .. } if is_full(source) => {
+                no_space(format!("failed to {}", chain(&self)))
+            }
+            Self::Skeleton { .. } | Self::Key { .. } => failed(Code::Internal, &self),
+        }
+    }
+}
+
+impl IntoFailure for std::io::Error {
+    fn into_failure(self) -> Failure {
+        if is_full(&self) {
+            no_space(self.to_string())
+        } else {
+            Failure::new(Code::Internal, self.to_string())
+        }
+    }
+}
+
+/// A file of the host that could not be used, by its path.
+pub(crate) fn host_file(step: &str, path: &std::path::Path, error: &std::io::Error) -> Failure {
+    let message = format!("failed to {step} {}: {error}", path.display());
+    if is_full(error) {
+        return no_space(message);
+    }
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => Code::NotFound,
+        std::io::ErrorKind::AlreadyExists => Code::AlreadyExists,
+        std::io::ErrorKind::PermissionDenied => Code::NotPermitted,
+        _ => Code::Internal,
+    };
+    Failure::new(code, message).detail("kind", "host_file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = StoreError::File {
+            step: "open",
+            path: "/x".into(),
+            source: std::io::Error::other("why"),
+        };
+        assert_eq!(error.into_failure().message, "failed to open /x: why");
+    }
+}

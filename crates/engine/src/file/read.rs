@@ -1,0 +1,79 @@
+//! `workspace_file_read`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use pyro_model::limits;
+use pyro_operations::{
+    Code, Failure,
+    file::{Encoding, WorkspaceFileContent, WorkspaceFileRead},
+};
+use pyro_protocol::{
+    GuestMessage, HostMessage,
+    files::{Read, Unit},
+};
+
+use super::{Need, file_path, unexpected};
+use crate::{Context, Engine, Handle};
+
+/// Bytes of a part in base64: four characters for three bytes, within the same bound.
+const BASE64_BYTES: u64 = (limits::FILE_READ_CHARACTERS / 4 * 3) as u64;
+
+impl Handle<WorkspaceFileRead> for Engine {
+    fn handle(
+        &self,
+        request: WorkspaceFileRead,
+        context: &Context,
+    ) -> Result<WorkspaceFileContent, Failure> {
+        let record = self.workspace(&request.workspace)?;
+        let path = file_path(&record, &request.path)?;
+        let encoding = request.encoding.unwrap_or(Encoding::Utf8);
+        let offset = request.offset.unwrap_or(0);
+        let message = HostMessage::Read(match encoding {
+            Encoding::Utf8 => Read {
+                path: path.clone(),
+                unit: Unit::Lines,
+                offset,
+                limit: request.limit.unwrap_or(limits::FILE_READ_LINES),
+                max_bytes: limits::FILE_READ_CHARACTERS as u64,
+            },
+            Encoding::Base64 => Read {
+                path: path.clone(),
+                unit: Unit::Bytes,
+                offset,
+                limit: request.limit.unwrap_or(BASE64_BYTES).min(BASE64_BYTES),
+                max_bytes: BASE64_BYTES,
+            },
+        });
+        let (answer, _) = self.ask_files(&record, Need::Disk, message, context)?;
+        let GuestMessage::Content(part) = answer else { return Err(unexpected("read")) };
+        let (text, lines) = match encoding {
+            Encoding::Utf8 => {
+                let text = String::from_utf8(part.bytes).map_err(|_| {
+                    Failure::new(Code::NotText, format!("`{path}` is not UTF-8 text"))
+                        .hint("read it with encoding `base64`")
+                })?;
+                (text, Some(part.total_lines))
+            }
+            Encoding::Base64 => (STANDARD.encode(&part.bytes), None),
+        };
+        let extent = match lines {
+            Some(lines) => format!("{lines} lines, {} bytes", part.total_bytes),
+            None => format!("{} bytes", part.total_bytes),
+        };
+        let more = match part.next_offset {
+            Some(next) => format!("; go on with offset {next}"),
+            None => String::new(),
+        };
+        Ok(WorkspaceFileContent {
+            verdict: format!("{path}: {extent}{more}"),
+            path,
+            content: text,
+            encoding,
+            bytes: part.total_bytes,
+            lines,
+            offset,
+            next_offset: part.next_offset,
+            sha256: crate::diff::hex(&part.sha256),
+            notices: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! The host that pyro runs on.
+
+mod doctor;

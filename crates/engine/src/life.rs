@@ -1,0 +1,181 @@
+//! A workspace's machine: started on need, reached by any door, taken back.
+//!
+//! ```text
+//! stopped --connect--> running --reset--> running (fresh)
+//!    ^                    |
+//!    +---- idle, end -----+
+//! ```
+//!
+//! Whether a machine runs is its lock's business, so nothing here is recorded but the journal's
+//! events and how the bounds are kept.
+
+use std::time::Duration;
+
+use pyro_machine::{Enforcement, Guest, GuestError, Limits, MachineError, MachineSpec, Writable};
+use pyro_model::limits;
+use pyro_operations::Failure;
+use pyro_store::{Event, EventKind, OperationLock, Record};
+use serde_json::json;
+
+use crate::{
+    Engine,
+    failure::{IntoFailure, OrFail},
+};
+
+/// How long an agent may take to say hello.
+const HELLO: Duration = Duration::from_secs(20);
+
+/// A connection to a workspace's agent.
+pub(crate) struct Connected {
+    pub(crate) guest: Guest,
+    /// The machine was down, and this call started it.
+    pub(crate) started: bool,
+}
+
+impl Engine {
+    /// What the machine of this workspace is started with.
+    fn machine_spec(&self, record: &Record, inspect_only: bool) -> MachineSpec {
+        let run = record.run.clone();
+        MachineSpec {
+            workspace: record.id.clone(),
+            directory: self.layout().workspace(&record.id),
+            hostname: record.name.as_ref().map_or_else(
+                || record.id.as_str().replace('_', "-"),
+                |name| name.as_str().replace(['_', '.'], "-"),
+            ),
+            root_lowers: run.root_lowers,
+            tree_lowers: run.tree_lowers,
+            writable: if record.ephemeral { Writable::Memory } else { Writable::Disk },
+            binds: run.binds,
+            also_at: run.also_at,
+            limits: Limits {
+                cpus: run.cpus,
+                memory_mib: run.memory_mib,
+                disk_mib: run.disk_mib,
+                processes: limits::PROCESSES,
+            },
+            idle_ttl_s: record.idle_ttl_s,
+            inspect_only,
+        }
+    }
+
+    /// Starts the machine. The caller holds the operation lock.
+    pub(crate) fn start_machine(
+        &self,
+        record: &Record,
+        inspect_only: bool,
+        _lock: &OperationLock,
+    ) -> Result<(Guest, Vec<Enforcement>), Failure> {
+        let machine = self.machine(record.machine)?;
+        let started = machine.start(&self.machine_spec(record, inspect_only)).or_fail()?;
+        let guest = Guest::handshake(started.stream, HELLO).map_err(|error| {
+            // A machine that does not speak is of no use to anybody.
+            let _ = machine.end(&self.layout().workspace(&record.id));
+            error.into_failure()
+        })?;
+        Ok((guest, started.enforcement))
+    }
+
+    /// Reaches the agent, if the machine runs.
+    pub(crate) fn reach(&self, record: &Record) -> Result<Option<Guest>, Failure> {
+        let machine = self.machine(record.machine)?;
+        match machine.connect(&self.layout().workspace(&record.id)) {
+            Ok(stream) => match Guest::handshake(stream, HELLO) {
+                Ok(guest) => Ok(Some(guest)),
+                // It ended between the connection and the first word.
+                Err(GuestError::Gone) => Ok(None),
+                Err(error) => Err(error.into_failure()),
+            },
+            Err(MachineError::NotRunning(_)) => Ok(None),
+            Err(error) => Err(error.into_failure()),
+        }
+    }
+
+    /// Reaches the agent, starting the machine first where it does not run.
+    pub(crate) fn connect(&self, record: &Record) -> Result<Connected, Failure> {
+        if let Some(guest) = self.reach(record)? {
+            return Ok(Connected { guest, started: false });
+        }
+        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
+        // Another door may have started it while this one waited.
+        if let Some(guest) = self.reach(record)? {
+            return Ok(Connected { guest, started: false });
+        }
+        // Or deleted or changed it.
+        let record = self.workspace_at_rest(record)?;
+        let (guest, enforcement) = self.start_machine(&record, false, &lock)?;
+        let mut store = self.store();
+        store.note_enforcement(&record.id, &not_enforced(&enforcement)).or_fail()?;
+        let event = Event::now(EventKind::Started, json!({}));
+        store.journal(&record.id, &event, false, false).or_fail()?;
+        Ok(Connected { guest, started: true })
+    }
+
+    /// The record as it is now, under the operation lock.
+    fn workspace_at_rest(&self, record: &Record) -> Result<Record, Failure> {
+        match self.store().get(&record.id).or_fail()? {
+            Some(now) => Ok(now),
+            None => self.workspace(record.id.as_str()),
+        }
+    }
+
+    /// Looks at the disk of a workspace: through its machine where that runs, else through one
+    /// that is started for this look alone and ends with it.
+    pub(crate) fn look<T>(
+        &self,
+        record: &Record,
+        look: impl FnOnce(&mut Guest) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(mut guest) = self.reach(record)? {
+            return look(&mut guest);
+        }
+        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
+        if let Some(mut guest) = self.reach(record)? {
+            return look(&mut guest);
+        }
+        let (mut guest, _) = self.start_machine(record, true, &lock)?;
+        let result = look(&mut guest);
+        drop(guest);
+        // Held until it is down, so that no other door meets a machine that refuses commands.
+        self.machine(record.machine)?.end(&self.layout().workspace(&record.id)).or_fail()?;
+        result
+    }
+
+    /// Gives a workspace a fresh machine at the baseline. Can be done again from any step.
+    pub(crate) fn reset_machine(
+        &self,
+        record: &Record,
+        lock: &OperationLock,
+    ) -> Result<Vec<Enforcement>, Failure> {
+        let directory = self.layout().workspace(&record.id);
+        let machine = self.machine(record.machine)?;
+        let generation = self.store().begin_reset(&record.id).or_fail()?;
+        crate::crash::point("reset.begun");
+        machine.end(&directory).or_fail()?;
+        crate::crash::point("reset.ended");
+        self.import(record)?;
+        self.store().end_running(&record.id, pyro_model::ExecState::Cancelled).or_fail()?;
+        let trash = self.layout().trash().join(format!("{}-{generation}", record.id));
+        if !trash.exists() {
+            machine.renew(&directory, &trash).or_fail()?;
+        } else {
+            machine.prepare(&directory).or_fail()?;
+        }
+        crate::crash::point("reset.renewed");
+        let (_, enforcement) = self.start_machine(record, false, lock)?;
+        crate::crash::point("reset.started");
+        let event = Event::now(EventKind::Reset, json!({ "to": "baseline" }));
+        self.store().end_reset(&record.id, &event).or_fail()?;
+        machine.discard(&[&trash]).or_fail()?;
+        Ok(enforcement)
+    }
+}
+
+/// The bounds that nothing keeps, as replies show them.
+pub(crate) fn not_enforced(enforcement: &[Enforcement]) -> serde_json::Value {
+    enforcement
+        .iter()
+        .filter(|row| !row.enforced)
+        .map(|row| json!({ "limit": row.limit, "why": row.how }))
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! `workspace_reset`.
+
+use pyro_operations::{
+    Code, Failure,
+    reply::{Lost, WorkspaceReply},
+    workspace::WorkspaceReset,
+};
+use pyro_store::{OperationLock, Phase, Record};
+
+use crate::{Context, Engine, Handle, failure::OrFail, life::not_enforced};
+
+/// Changed files that a reply shows.
+const SHOWN: usize = 50;
+
+impl Handle<WorkspaceReset> for Engine {
+    fn handle(
+        &self,
+        request: WorkspaceReset,
+        context: &Context,
+    ) -> Result<WorkspaceReply, Failure> {
+        let record = self.workspace(&request.workspace)?;
+        if request.dry_run {
+            return self.preview(&record, context);
+        }
+        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
+        let Some(mut record) = self.store().get(&record.id).or_fail()? else {
+            return Err(Failure::new(
+                Code::NotFound,
+                format!("workspace {} was deleted meanwhile", record.id),
+            ));
+        };
+        let enforcement = self.reset_machine(&record, &lock)?;
+        record.not_enforced = not_enforced(&enforcement);
+        record.phase = Phase::Live;
+        record.changed_files = Some(0);
+        record.patch_sha256 = None;
+        let mut reply = self.show(&record, true)?;
+        reply.verdict = format!(
+            "reset {} to baseline: a fresh machine, as it was seeded",
+            record.name.as_ref().map_or_else(|| record.id.to_string(), ToString::to_string)
+        );
+        Ok(reply)
+    }
+}
+
+impl Engine {
+    /// What a reset would throw away.
+    fn preview(&self, record: &Record, context: &Context) -> Result<WorkspaceReply, Failure> {
+        self.import(record)?;
+        let changes = self.changes(record, context)?;
+        let mut reply = self.show(&self.workspace(record.id.as_str())?, false)?;
+        let changed_files = changes.files.len() as u64;
+        reply.verdict = format!(
+            "a reset would throw away {changed_files} changed files and end {} commands; nothing was done",
+            reply.running_execs.len()
+        );
+        reply.lost = Some(Lost {
+            files: changes.files.iter().take(SHOWN).map(crate::diff::Changed::as_change).collect(),
+            changed_files,
+            running_execs: reply.running_execs.clone(),
+        });
+        Ok(reply)
+    }
+}

@@ -1,0 +1,310 @@
+//! Where a new workspace's files come from: what was asked for, else the project around the
+//! caller, within what the user allows a model.
+
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use pyro_environment::{InProcess, Unpacker, unpack::UnpackPlan};
+use pyro_model::OriginKind;
+use pyro_operations::{
+    Code, Failure,
+    reply::{NotSeeded, Seed, Skipped},
+    workspace::WorkspaceCreate,
+};
+
+use crate::{
+    Context, Engine, Fence,
+    failure::{IntoFailure, OrFail, no_space},
+    seed::{
+        self, ArchiveUnpacker, SeedError, SeedLayer, SeedLimits, SeedOptions, SeedSource, Unpacked,
+    },
+};
+
+/// Rows of what was left out that a reply shows.
+const SHOWN: usize = 50;
+
+/// The files of a new workspace.
+pub(super) struct Seeded {
+    pub(super) key: Option<String>,
+    pub(super) tree_lowers: Vec<PathBuf>,
+    pub(super) reply: Seed,
+    pub(super) notices: Vec<String>,
+    /// The checkout that it is a copy of.
+    pub(super) checkout: Option<PathBuf>,
+    /// Names at the top of the tree.
+    pub(super) top_level: Vec<String>,
+    /// Keeps the layer from being collected.
+    pub(super) held: Box<dyn std::any::Any + Send>,
+}
+
+impl Engine {
+    /// Finds or makes the seed that a request asks for.
+    pub(super) fn seed(
+        &self,
+        request: &WorkspaceCreate,
+        context: &Context,
+    ) -> Result<Seeded, Failure> {
+        let (source, mut notices) = choose(request, context)?;
+        if source == SeedSource::None {
+            return Ok(nothing(notices));
+        }
+        context.say("reading the project", None);
+        let user_home = std::env::var_os("HOME").map(PathBuf::from);
+        let mut include = self.settings().config.seed.include.clone();
+        include.extend(request.include.iter().cloned());
+        let options = SeedOptions {
+            include,
+            user_ignore_file: user_home.as_deref().and_then(seed::user_ignore_file),
+            user_home,
+            network_env: self.network_variables(),
+            ..SeedOptions::default()
+        };
+        let layer =
+            seed::prepare(&source, &options, &self.layout().layers(), &Archives).or_fail()?;
+        let checkout = match &source {
+            SeedSource::Checkout { path } => Some(path.clone()),
+            SeedSource::Directory { path } if path.is_dir() => path.canonicalize().ok(),
+            _ => None,
+        };
+        notices.extend(layer.facts.notices.iter().cloned());
+        Ok(Seeded {
+            key: Some(layer.key().to_owned()),
+            tree_lowers: layer.layers.clone(),
+            reply: reply(&layer)?,
+            notices,
+            checkout,
+            top_level: top_level(&layer),
+            held: Box::new(layer),
+        })
+    }
+
+    /// What a download by the host's git is told of proxies and certificates.
+    fn network_variables(&self) -> Vec<(OsString, OsString)> {
+        let config = &self.settings().config;
+        let mut variables: Vec<(OsString, OsString)> =
+            ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"]
+                .iter()
+                .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)))
+                .collect();
+        let mut set = |name: &str, value: Option<OsString>| {
+            if let Some(value) = value
+                && !variables.iter().any(|(known, _)| known == name)
+            {
+                variables.push((name.into(), value));
+            }
+        };
+        set("HTTPS_PROXY", config.proxy.clone().map(Into::into));
+        set("NO_PROXY", config.no_proxy.clone().map(Into::into));
+        set("SSL_CERT_FILE", config.ca_file.clone().map(Into::into));
+        variables
+    }
+
+    /// Moves seeds that no workspace uses to the trash, and what killed builds left.
+    pub(crate) fn collect_layers(&self) -> Result<u64, Failure> {
+        let (_, keys) = self.store().layers_in_use().or_fail()?;
+        let (layers, trash) = (self.layout().layers(), self.layout().trash());
+        let mut moved = seed::sweep(&layers, &trash).or_fail()?;
+        let in_use: HashSet<String> = keys.into_iter().collect();
+        moved.extend(seed::collect_unused(&layers, &in_use, &trash).or_fail()?);
+        Ok(moved.len() as u64)
+    }
+}
+
+fn nothing(notices: Vec<String>) -> Seeded {
+    Seeded {
+        key: None,
+        tree_lowers: Vec::new(),
+        reply: Seed {
+            origin_kind: OriginKind::None,
+            origin_ref: None,
+            commit: None,
+            dirty: None,
+            files: 0,
+            bytes: 0,
+            skipped: Vec::new(),
+            not_seeded: Vec::new(),
+        },
+        notices,
+        checkout: None,
+        top_level: Vec::new(),
+        held: Box::new(()),
+    }
+}
+
+/// The source, and what to say about the choice.
+fn choose(
+    request: &WorkspaceCreate,
+    context: &Context,
+) -> Result<(SeedSource, Vec<String>), Failure> {
+    let fence = context.fence.as_deref();
+    if request.no_seed {
+        return Ok((SeedSource::None, Vec::new()));
+    }
+    if let Some(path) = &request.seed_path {
+        let path = context.cwd.join(path);
+        let path = path.canonicalize().map_err(|error| {
+            let failure = crate::failure::host_file("read the seed source", &path, &error);
+            failure.hint("give a directory or a tar file that exists, or leave seed_path out for the project")
+        })?;
+        if let Some(fence) = fence {
+            within(fence, &path)?;
+        }
+        let source = if path.is_dir() {
+            SeedSource::Directory { path }
+        } else {
+            SeedSource::Archive { path }
+        };
+        return Ok((source, Vec::new()));
+    }
+    if let Some(url) = &request.repo_url {
+        if fence.is_some_and(|fence| {
+            fence.repository.as_ref().is_none_or(|(allowed, _)| allowed != url)
+        }) {
+            return Err(Failure::new(Code::NotPermitted, "repo_url: this server does not allow it")
+                .hint("leave it out to use the project, or ask the person to start the server with --repo-url"));
+        }
+        let reference = request.repo_ref.clone();
+        return Ok((SeedSource::Repo { url: url.clone(), reference }, Vec::new()));
+    }
+    match fence {
+        Some(Fence { repository: Some((url, reference)), .. }) => {
+            Ok((SeedSource::Repo { url: url.clone(), reference: reference.clone() }, Vec::new()))
+        }
+        Some(Fence { project: Some(path), .. }) => {
+            Ok((SeedSource::Directory { path: path.clone() }, Vec::new()))
+        }
+        Some(_) => Ok((
+            SeedSource::None,
+            vec!["this server has no project: /workspace is empty".to_owned()],
+        )),
+        None => match seed::find_checkout(&context.cwd) {
+            Some(path) => Ok((SeedSource::Checkout { path }, Vec::new())),
+            None => Ok((
+                SeedSource::None,
+                vec![format!(
+                    "{} is in no Git checkout: /workspace is empty; name a directory with seed_path",
+                    context.cwd.display()
+                )],
+            )),
+        },
+    }
+}
+
+/// Refuses a path that the user did not allow a model to read.
+fn within(fence: &Fence, path: &Path) -> Result<(), Failure> {
+    let allowed = fence.project.iter().chain(&fence.allow_paths);
+    if allowed.filter_map(|root| root.canonicalize().ok()).any(|root| path.starts_with(root)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::NotPermitted,
+        format!("seed_path: {} is outside what this server may read", path.display()),
+    )
+    .hint("leave seed_path out to use the project, or ask the person to start the server with --allow-path"))
+}
+
+fn reply(layer: &SeedLayer) -> Result<Seed, Failure> {
+    let facts = &layer.facts;
+    let kind = OriginKind::parse(facts.origin_kind.as_str())
+        .ok_or_else(|| Failure::new(Code::Internal, "an unknown kind of seed"))?;
+    let rows =
+        |path: &str, reason: &str| Skipped { path: path.to_owned(), reason: reason.to_owned() };
+    let mut skipped: Vec<Skipped> =
+        facts.skipped.iter().take(SHOWN).map(|one| rows(&one.path, &one.reason)).collect();
+    let more = facts.skipped_more + facts.skipped.len().saturating_sub(SHOWN) as u64;
+    if more > 0 {
+        skipped.push(rows("…", &format!("{more} more")));
+    }
+    Ok(Seed {
+        origin_kind: kind,
+        origin_ref: facts.origin_ref.clone(),
+        commit: facts.commit.clone(),
+        dirty: facts.commit.is_some().then_some(facts.dirty),
+        files: facts.files,
+        bytes: facts.bytes,
+        skipped,
+        not_seeded: facts
+            .not_seeded
+            .iter()
+            .take(SHOWN)
+            .map(|one| NotSeeded {
+                path: one.path.clone(),
+                bytes: one.bytes,
+                flag: one.flag.clone(),
+            })
+            .collect(),
+    })
+}
+
+fn top_level(layer: &SeedLayer) -> Vec<String> {
+    let names = |directory: &PathBuf| std::fs::read_dir(directory).ok();
+    layer
+        .layers
+        .iter()
+        .filter_map(names)
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .take(10_000)
+        .collect()
+}
+
+/// Unpacks seeds from archives by the one set of rules for archives.
+struct Archives;
+
+impl ArchiveUnpacker for Archives {
+    fn unpack(
+        &self,
+        archive: &Path,
+        into: &Path,
+        limits: &SeedLimits,
+    ) -> Result<Unpacked, SeedError> {
+        let file = File::open(archive)
+            .map_err(|source| SeedError::NotPermitted { path: archive.to_owned(), source })?;
+        let mut plan = UnpackPlan::seed();
+        plan.limits.bytes = limits.bytes;
+        plan.limits.entries = limits.files;
+        let what = archive.display().to_string();
+        let summary = InProcess::single().unpack(file, into, plan).map_err(|error| {
+            use pyro_environment::unpack::UnpackError as E;
+            let why = error.to_string();
+            match error {
+                E::Refused { .. } | E::Mismatch { .. } => SeedError::Hostile { what, why },
+                E::TooLarge { bound, .. } if bound.is_hostile() => SeedError::Hostile { what, why },
+                E::TooLarge { .. } => SeedError::TooLarge { what, limit: why },
+                E::NoSpace { .. } => SeedError::NoSpace { path: into.to_owned() },
+                _ => SeedError::SourceFailed { what, detail: why },
+            }
+        })?;
+        Ok(Unpacked { files: summary.files, bytes: summary.bytes, skipped: Vec::new() })
+    }
+}
+
+impl IntoFailure for SeedError {
+    fn into_failure(self) -> Failure {
+        let message = format!("failed to {self}");
+        let code = match &self {
+            Self::NoSpace { .. } => return no_space(message),
+            Self::InvalidArgument { .. } => Code::InvalidArgument,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::NotPermitted { .. } => Code::NotPermitted,
+            Self::Hostile { .. } => Code::HostileInput,
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Unsupported { .. } => Code::Unsupported,
+            Self::SourceFailed { .. } => Code::SourceFailed,
+            Self::NetworkFailed { .. } => Code::NetworkFailed,
+            Self::Deadline { .. } => Code::Deadline,
+            Self::StoreDamaged { .. } => Code::StoreDamaged,
+            Self::Io { .. } => Code::Internal,
+        };
+        Failure::new(code, message).detail("kind", "seed").hint(match code {
+            Code::NotFound => "give a directory or a tar file that exists",
+            Code::TooLarge => "seed a part of it with seed_path",
+            Code::NetworkFailed => "check name, proxy and certificates, then try again",
+            _ => "",
+        })
+    }
+}
