@@ -1,6 +1,7 @@
 //! Pyro's side of the launch: frames with descriptors, each awaited with a deadline.
 
 use std::{
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -67,6 +68,19 @@ impl Conversation {
                     return Err(failure(gone));
                 }
                 bytes => self.decoder.push(&buffer[..bytes]),
+            }
+        }
+    }
+
+    /// Gives the launch up, and returns once nothing of it is left.
+    pub(crate) fn abandon(self) {
+        // The launcher takes this as pyro's end, and cleans up before its own.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let mut buffer = [0; 4096];
+        while let Ok(true) = process::wait_readable(self.stream.as_fd(), Some(PATIENCE)) {
+            let bytes = socket::receive(&self.stream, &mut buffer, &mut Vec::new());
+            if !matches!(bytes, Ok(1..)) {
+                break;
             }
         }
     }

@@ -9,7 +9,11 @@ use pyro_sys::{
 };
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use crate::{bounds, failure, lock, place::LOCK};
+use crate::{
+    bounds, failure,
+    lock::{self, Signed},
+    place::LOCK,
+};
 
 /// How long the end of a process whose machine was killed may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,26 +26,38 @@ pub(crate) fn end(directory: &Path) -> Result<(), MachineError> {
     loop {
         let signed = lock::read(&file).doing("read", "the lock").map_err(failure)?;
         if !file_lock::is_locked(&file).map_err(failure)? {
+            outlive(&signed)?;
             bounds::remove_left(&signed.cgroups);
             return Ok(());
         }
         // The agent first: its launcher then cleans up and ends by itself.
         let agent = kill(signed.agent)?;
         let launcher = open(signed.launcher)?;
-        if let Some(launcher) = launcher {
-            if !process::wait_readable(&launcher, Some(PATIENCE)).map_err(failure)? {
-                process::kill(&launcher).map_err(failure)?;
-                await_end(&launcher)?;
-            }
-        } else if let Some(agent) = agent {
-            await_end(&agent)?;
-        } else {
+        if let Some(launcher) = &launcher
+            && !process::wait_readable(launcher, Some(PATIENCE)).map_err(failure)?
+        {
+            process::kill(launcher).map_err(failure)?;
+            await_end(launcher)?;
+        }
+        if let Some(agent) = &agent {
+            await_end(agent)?;
+        }
+        if launcher.is_none() && agent.is_none() {
             // Somebody is starting a machine and has not signed yet.
             match &watch {
                 None => watch = Some(watch_for_changes(directory)?),
                 Some(watch) => await_change(watch)?,
             }
         }
+    }
+}
+
+/// Waits for what is left of a machine whose lock is free already: a killed agent lets go of the
+/// lock before the last of its processes is gone.
+pub(crate) fn outlive(signed: &Signed) -> Result<(), MachineError> {
+    match kill(signed.agent)? {
+        Some(agent) => await_end(&agent),
+        None => Ok(()),
     }
 }
 

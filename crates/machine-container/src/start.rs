@@ -20,7 +20,7 @@ use crate::{
     Ids,
     bounds::{Bounds, Hierarchy},
     conversation::Conversation,
-    failure, lock,
+    end, failure, lock,
     place::{ROOT, SOCKET, TREE},
 };
 
@@ -42,13 +42,18 @@ impl Starter<'_> {
             });
         }
         let held = lock::take(&spec.directory)?;
+        end::outlive(&lock::read(&held).doing("read", "the lock").map_err(failure)?)?;
         forget_socket(&spec.directory)?;
         let bounds =
             Bounds::plan(self.hierarchy, spec.workspace.as_str(), spec.limits, spec.writable);
         let (ours, theirs) =
             UnixStream::pair().doing("make", "a pair of sockets").map_err(failure)?;
         let launcher = self.spawn(theirs, held)?;
-        let talked = self.converse(Conversation::new(ours), spec, &bounds);
+        let mut conversation = Conversation::new(ours);
+        let talked = self.converse(&mut conversation, spec, &bounds);
+        if talked.is_err() {
+            conversation.abandon();
+        }
         // The process that was spawned only forked the launcher and ended.
         let waited = wait(launcher);
         let refused = talked?;
@@ -72,7 +77,7 @@ impl Starter<'_> {
 
     fn converse(
         &self,
-        mut launcher: Conversation,
+        launcher: &mut Conversation,
         spec: &MachineSpec,
         bounds: &Bounds,
     ) -> Result<Vec<(PathBuf, i32)>, MachineError> {

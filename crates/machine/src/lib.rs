@@ -6,6 +6,7 @@
 //! machine must pass.
 
 pub mod capability;
+pub mod conformance;
 pub mod error;
 pub mod guest;
 pub mod machine;
