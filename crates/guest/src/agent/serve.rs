@@ -38,6 +38,9 @@ const SCRATCH: usize = 64 << 10;
 /// How long a machine that was started only to be looked at waits for its first connection.
 const FIRST_CONNECTION: Duration = Duration::from_secs(60);
 
+/// How long the calls of one connection may take before others have their turn.
+const TURN: Duration = Duration::from_millis(5);
+
 const SIGCHLD: i32 = 17;
 const SIGTERM: i32 = 15;
 
@@ -72,6 +75,8 @@ pub(super) struct Agent {
     pub(super) scratch: Vec<u8>,
     /// More children may wait to be reaped than one turn takes.
     pub(super) reap_again: bool,
+    /// Connections with more calls than one turn takes.
+    backlog: Vec<u64>,
     next_number: u64,
     /// Given up for a moment to be able to turn a connection away when descriptors run out.
     spare: Option<OwnedFd>,
@@ -146,6 +151,7 @@ impl Agent {
             last_use: now,
             scratch: vec![0; SCRATCH],
             reap_again: false,
+            backlog: Vec::new(),
             next_number: 1,
             spare,
         })
@@ -157,7 +163,8 @@ impl Agent {
             if let Some(reason) = self.exit.take() {
                 return reason;
             }
-            let at_once = !self.work.is_empty() || !self.sweeping.is_empty() || self.reap_again;
+            let at_once = self.reap_again
+                || !(self.work.is_empty() && self.sweeping.is_empty() && self.backlog.is_empty());
             let deadline = if at_once { Some(Instant::now()) } else { self.timers.next_at() };
             if let Err(error) = self.poller.wait(deadline, &mut ready) {
                 return ExitReason::Failed(error);
@@ -180,6 +187,7 @@ impl Agent {
                     self.slice(caller);
                 }
             }
+            self.touched.extend(self.backlog.drain(..));
             while let Some(number) = self.touched.pop_first() {
                 self.advance(number);
             }
@@ -222,7 +230,7 @@ impl Agent {
 
     fn accept(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        loop {
+        for _ in 0..CONNECTIONS {
             match accept_with(&self.config.listener, flags) {
                 Ok(stream) if self.connections.len() < CONNECTIONS => {
                     let number = self.fresh_number();
@@ -233,10 +241,14 @@ impl Agent {
                 // Turned away by being closed.
                 Ok(_) => {}
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
-                // Left in the queue it would wake the loop for ever.
+                // Left in the queue it would wake the loop for ever. The system says this also
+                // when nobody waits.
                 Err(Errno::MFILE | Errno::NFILE) if self.spare.take().is_some() => {
-                    drop(accept_with(&self.config.listener, flags));
+                    let turned_away = accept_with(&self.config.listener, flags).is_ok();
                     self.spare = fcntl_dupfd_cloexec(&self.null, 0).ok();
+                    if !turned_away {
+                        return;
+                    }
                 }
                 Err(_) => return,
             }
@@ -256,6 +268,8 @@ impl Agent {
     /// Writes what waits on a connection, takes the frames that were waiting for that, and goes on
     /// with what was stalled by it.
     fn advance(&mut self, number: u64) {
+        let began = Instant::now();
+        let mut behind = false;
         loop {
             let Some(connection) = self.connections.get_mut(&number) else { return };
             if connection.flush().is_err() {
@@ -269,13 +283,22 @@ impl Agent {
                 continue;
             }
             match connection.next_frame() {
-                Ok(Some(frame)) => self.handle(number, frame),
+                Ok(Some(frame)) => {
+                    self.handle(number, frame);
+                    if began.elapsed() > TURN {
+                        // Its answers are written then, too.
+                        behind = true;
+                        self.touched.remove(&number);
+                        self.backlog.push(number);
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(_) => return self.drop_connection(number),
             }
         }
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        let interest = (!connection.is_full(), connection.waiting() > 0);
+        let interest = (!behind && !connection.is_full(), connection.waiting() > 0);
         if interest != connection.interest {
             connection.interest = interest;
             let token = Token::Connection(number);

@@ -2,4 +2,6 @@
 
 mod commands;
 mod ending;
+mod hostile;
+mod output;
 mod support;

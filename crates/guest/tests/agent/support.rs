@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) open_files: Option<u32>,
     /// An unprivileged user of its own, with this many processes at most.
     pub(crate) user: Option<(u32, u32)>,
+    /// A spool of so many KiB, on a file system of its own (which the test cannot see).
+    pub(crate) spool_kib: Option<u32>,
 }
 
 impl Agent {
@@ -82,6 +84,15 @@ impl Agent {
             }
             (None, None) => Command::new(program),
         };
+        if let Some(kib) = options.spool_kib {
+            command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c"]);
+            command.arg(format!(
+                "mount -t tmpfs -o size={kib}k none {}/spool && exec \"$@\"",
+                folder.path().display()
+            ));
+            command.arg("sh").arg(program);
+        }
         command
             .arg("plain")
             .arg(folder.path().join("workspace"))
