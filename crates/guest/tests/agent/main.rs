@@ -2,6 +2,8 @@
 
 mod commands;
 mod ending;
+mod files;
 mod hostile;
+mod layers;
 mod output;
 mod support;

@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) user: Option<(u32, u32)>,
     /// A spool of so many KiB, on a file system of its own (which the test cannot see).
     pub(crate) spool_kib: Option<u32>,
+    /// `/workspace` is a real overlay over the layers, in a mount namespace of its own.
+    pub(crate) overlay: bool,
 }
 
 impl Agent {
@@ -84,13 +86,24 @@ impl Agent {
             }
             (None, None) => Command::new(program),
         };
-        if let Some(kib) = options.spool_kib {
+        let at = folder.path().display();
+        let mount = if let Some(kib) = options.spool_kib {
+            Some(format!("mount -t tmpfs -o size={kib}k none {at}/spool"))
+        } else if options.overlay {
+            fs::create_dir_all(folder.path().join("work")).unwrap();
+            let lowers: Vec<_> =
+                (0..options.lowers).map(|number| format!("{at}/lower{number}")).collect();
+            let lowers = lowers.join(":");
+            Some(format!(
+                "mount -t overlay -o userxattr,lowerdir={lowers},upperdir={at}/upper,\
+                 workdir={at}/work none {at}/workspace"
+            ))
+        } else {
+            None
+        };
+        if let Some(mount) = mount {
             command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c"]);
-            command.arg(format!(
-                "mount -t tmpfs -o size={kib}k none {}/spool && exec \"$@\"",
-                folder.path().display()
-            ));
+            command.args(["--mount", "sh", "-c"]).arg(format!("{mount} && exec \"$@\""));
             command.arg("sh").arg(program);
         }
         command
