@@ -109,7 +109,7 @@ fn only_what_nobody_uses_is_collected() {
     let layer = open_layer(&place.store(), &delta_key).unwrap();
     assert_eq!(text(&layer, "README.md"), "edited");
     drop(layer);
-    let used = HashSet::from([full_key.clone()]);
+    let used = HashSet::from([full_key]);
     assert_eq!(collect_unused(&place.store(), &used, &place.trash()).unwrap().len(), 1);
     assert_eq!(open_layer(&place.store(), &delta_key).unwrap_err().code(), "store_damaged");
     assert_eq!(collect_unused(&place.store(), &none, &place.trash()).unwrap().len(), 1);
