@@ -13,7 +13,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, chown},
+    os::unix::fs::{DirBuilderExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -31,6 +31,9 @@ pub(crate) const TREE: &str = "tree";
 
 /// Makes what is missing; leaves what is there.
 pub(crate) fn prepare(directory: &Path, ids: &Ids) -> Result<(), MachineError> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
+        .doing("close to others", directory.display())
+        .map_err(failure)?;
     for part in [SPOOL, ROOT, TREE] {
         make(&directory.join(part), ids)?;
     }

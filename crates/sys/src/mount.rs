@@ -234,16 +234,24 @@ pub fn link(descriptor: BorrowedFd<'_>) -> impl fmt::Display + use<> {
 }
 
 /// Makes an open directory (the root of a mount) the root of this mount namespace and lets go of
-/// the old one with everything in it. The working directory is then the new root.
+/// the old one with everything in it. The working directory is then the new root. Nothing may be
+/// mounted on top of the old root's own top: that would be let go in its stead.
 ///
 /// # Errors
-/// The directory is no mount's root, or the old root is shared with another namespace.
+/// The directory is no mount's root, the old root is shared with another namespace, or it can
+/// still be reached.
 pub fn pivot_into(root: impl AsFd) -> Result<()> {
     rustix::process::fchdir(root).doing("enter", "the new root")?;
     rustix::process::pivot_root(".", ".").doing("change to", "the new root")?;
     // The old root is now mounted on top of the new one, at the same place.
     unmount(".", UnmountFlags::DETACH).doing("let go of", "the old root")?;
-    rustix::process::chdir("/").doing("enter", "/")
+    rustix::process::chdir("/").doing("enter", "/")?;
+    // Whatever would still lie on top of the new root shows from here.
+    let place = |path| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    if place("/").doing("look at", "/")? != place("/..").doing("look at", "/..")? {
+        return Err(SysError::invalid("let go of", &"the old root", "it is still there"));
+    }
+    Ok(())
 }
 
 /// Opens a path for use as a handle only. The caller trusts the path (links are followed).

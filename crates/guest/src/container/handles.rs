@@ -18,7 +18,8 @@ pub(super) struct Handles {
     /// One for each of `DEVICES`.
     pub(super) devices: Vec<OwnedFd>,
     pub(super) spool: OwnedFd,
-    /// The host's `/`, on which mounts are parked until it is let go.
+    /// The host's `/dev`, on which mounts are parked until the old root is let go. Not `/`: what
+    /// is mounted on top of that would be let go in its stead.
     pub(super) parking: OwnedFd,
 }
 
@@ -53,7 +54,7 @@ impl Handles {
                 .map(|name| open_handle(&Path::new("/dev").join(name)))
                 .collect::<Result<_>>()?,
             spool: open_handle(&spec.directory.join("spool"))?,
-            parking: open_handle(Path::new("/"))?,
+            parking: open_handle(Path::new("/dev"))?,
         })
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Changes {
 }
 
 impl Scratch {
-    /// Makes it; `parking` is the host's `/`.
+    /// Makes it; `parking` is a directory of the old root other than its top.
     ///
     /// # Errors
     /// A mount was refused.

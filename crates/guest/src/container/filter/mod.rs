@@ -25,6 +25,8 @@ pub(crate) enum Verdict {
     Family,
     /// `personality`: only the harmless ones, and asking.
     Personality,
+    /// `prlimit64`: the caller's own; the agent has the same user id and is its neighbour.
+    OwnLimits,
 }
 
 const LOAD: u16 = 0x20;
@@ -132,6 +134,11 @@ fn answer(verdict: Verdict) -> Vec<Instruction> {
         Verdict::Personality => {
             let mut out = vec![load(FIRST_ARGUMENT)];
             out.extend(allow_one_of(&PERSONALITIES));
+            out
+        }
+        Verdict::OwnLimits => {
+            let mut out = vec![load(FIRST_ARGUMENT)];
+            out.extend(allow_one_of(&[0]));
             out
         }
         Verdict::Family => {
@@ -277,5 +284,7 @@ mod tests {
         assert_eq!(ask(libc::SYS_personality, [u32::MAX, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_personality, [0x4_0000, 0, 0]), ALLOW);
         assert_eq!(ask(libc::SYS_personality, [0x0040_0000, 0, 0]), REFUSE);
+        assert_eq!(ask(libc::SYS_prlimit64, [0, 7, 0]), ALLOW);
+        assert_eq!(ask(libc::SYS_prlimit64, [1, 7, 0]), REFUSE);
     }
 }

@@ -5,7 +5,9 @@
 //! calls. To allow a new call: add its line; `refused` is for calls whose absence programs must not
 //! mistake for an old kernel.
 
-use super::Verdict::{self, Allow, Family, Namespaces, NamespacesByClone, Personality, Refuse};
+use super::Verdict::{
+    self, Allow, Family, Namespaces, NamespacesByClone, OwnLimits, Personality, Refuse,
+};
 
 macro_rules! calls {
     ($verdict:expr => $($name:ident)+) => {
@@ -55,7 +57,7 @@ const PROCESSES: Group = calls! { Allow =>
     SYS_getgroups SYS_getpgid SYS_getpid SYS_getppid SYS_getpriority SYS_getresgid SYS_getresuid
     SYS_getrlimit SYS_getrusage SYS_getsid SYS_gettid SYS_getuid SYS_ioprio_get SYS_ioprio_set
     SYS_kcmp SYS_kill SYS_landlock_add_rule SYS_landlock_create_ruleset SYS_landlock_restrict_self
-    SYS_pidfd_open SYS_pidfd_send_signal SYS_prctl SYS_prlimit64 SYS_ptrace SYS_restart_syscall
+    SYS_pidfd_open SYS_pidfd_send_signal SYS_prctl SYS_ptrace SYS_restart_syscall
     SYS_rseq SYS_rt_sigaction SYS_rt_sigpending SYS_rt_sigprocmask SYS_rt_sigqueueinfo
     SYS_rt_sigreturn SYS_rt_sigsuspend SYS_rt_sigtimedwait SYS_rt_tgsigqueueinfo
     SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_sched_getaffinity
@@ -91,6 +93,7 @@ const CHECKED: Group = &[
     (libc::SYS_unshare, Namespaces),
     (libc::SYS_socket, Family),
     (libc::SYS_personality, Personality),
+    (libc::SYS_prlimit64, OwnLimits),
 ];
 
 /// Answer `EPERM`.

@@ -1,0 +1,43 @@
+//! The agent itself: its memory, its descriptors, its life.
+
+use super::{probe::python, support::Home};
+
+pub(crate) fn agent(home: &Home) {
+    home.session(|session| {
+        let seen = python(
+            session,
+            "
+for name in ('mem', 'environ', 'maps', 'auxv', 'io', 'stack', 'syscall', 'cwd', 'root', 'exe'):
+    path = '/proc/1/' + name
+    if name in ('cwd', 'root', 'exe'):
+        try: print(name, os.readlink(path))
+        except OSError as error: print(name, errno.errorcode[error.errno])
+    else:
+        print(name, opened(path, os.O_RDWR if name == 'mem' else os.O_RDONLY))
+try: print('fd', os.listdir('/proc/1/fd'))
+except OSError as error: print('fd', errno.errorcode[error.errno])
+for fd in range(20):
+    answer = opened('/proc/1/fd/%d' % fd)
+    if answer not in ('EACCES', 'ENOENT', 'EPERM'): print('descriptor', fd, answer)
+os.kill(1, 9); os.kill(1, 15); os.kill(1, 19)
+print('prlimit', call(302, 1, 7, 0, ctypes.create_string_buffer(16)))
+print('pidfd', call(434, 1, 0) >= 0)
+print('getfd', call(438, call(434, 1, 0), 3, 0))
+print('wake', opened('/proc/1/oom_score_adj', os.O_WRONLY))
+",
+        );
+        for name in ["environ", "io", "stack", "syscall", "cwd", "root", "exe", "fd"] {
+            let line = seen.lines().find(|line| line.starts_with(name)).unwrap();
+            assert!(line.ends_with("EACCES") || line.ends_with("EPERM"), "{line}");
+        }
+        for name in ["mem", "maps", "auxv"] {
+            let line = seen.lines().find(|line| line.starts_with(name)).unwrap();
+            assert!(line.ends_with("EACCES") || line.ends_with("EPERM"), "{line}");
+        }
+        assert!(!seen.contains("descriptor"), "{seen}");
+        assert!(seen.contains("getfd -1\n"), "{seen}");
+        assert!(seen.contains("prlimit -1\n"), "{seen}");
+        assert!(seen.contains("wake EACCES") || seen.contains("wake EPERM"), "{seen}");
+        assert_eq!(session.must("echo alive").unwrap(), "alive\n");
+    });
+}
