@@ -187,7 +187,8 @@ fn field_arguments(field: &Field, fields: &[Field], extras: &[Extra]) -> Vec<Arg
     let about = spoken(field.about.trim_end_matches('.'), fields);
     let base = Arg::new(field.name.clone()).help(about).required(field.required);
     if field.command {
-        let after_all = base.index(positions(fields) + 2).last(true);
+        let about = "The command and its arguments, as words; for a shell line: sh -c 'LINE'";
+        let after_all = base.help(about).index(positions(fields) + 2).last(true);
         return vec![after_all.value_name("CMD").num_args(1..).allow_hyphen_values(true)];
     }
     if let Some(position) = field.position {

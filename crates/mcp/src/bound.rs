@@ -25,8 +25,12 @@ pub(crate) fn fit(mut value: Value) -> Value {
         if size <= most {
             break;
         }
+        // One long text is worth cutting; where many make up the size, rows go first.
         let over = size - most + MARK;
-        if !cut_longest_text(&mut value, over) && !halve_longest_list(&mut value) {
+        let cut = cut_longest_text(&mut value, over, size / 8)
+            || halve_longest_list(&mut value)
+            || cut_longest_text(&mut value, over, 0);
+        if !cut {
             break;
         }
         size = written(&value);
@@ -55,8 +59,8 @@ fn notice(value: &mut Value, text: &str) {
     }
 }
 
-fn cut_longest_text(value: &mut Value, over: usize) -> bool {
-    match longest_text(value) {
+fn cut_longest_text(value: &mut Value, over: usize, at_least: usize) -> bool {
+    match longest_text(value).filter(|text| text.len() >= at_least) {
         Some(text) => {
             // Escapes make the written form longer than the text: cutting as many characters as
             // are too many always cuts at least that much of it.

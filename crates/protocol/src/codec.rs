@@ -54,7 +54,9 @@ impl Decoder {
     /// Adds bytes that arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 && self.start == self.buffer.len() {
+            // One long frame does not cost its memory for ever.
             self.buffer.clear();
+            self.buffer.shrink_to(64 << 10);
             self.start = 0;
         } else if self.start > MAX_FRAME {
             self.buffer.drain(..self.start);
@@ -67,6 +69,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The stream is broken for good: a length over the bound, or bytes that are no message.
+    #[expect(clippy::should_implement_trait, reason = "what comes next may be of several types")]
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, CodecError> {
         let waiting = &self.buffer[self.start..];
         let Some((head, rest)) = waiting.split_first_chunk::<4>() else { return Ok(None) };

@@ -175,7 +175,7 @@ fn hostile_lists_are_refused_and_links_in_layers_lead_nowhere() {
 fn a_long_directory_comes_in_pieces() {
     let agent = Agent::start();
     for number in 0..8_000 {
-        let name = format!("upper/{:0>200}", number);
+        let name = format!("upper/{number:0>200}");
         fs::write(agent.path(&name), "").unwrap();
     }
     let found = upper(&mut agent.connect(), &[""]);

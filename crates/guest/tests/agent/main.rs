@@ -1,9 +1,16 @@
 //! The agent over a real socket, as an ordinary process without namespaces.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may fail and say why"
+)]
 
 mod commands;
 mod ending;
 mod files;
 mod hostile;
+mod latency;
 mod layers;
 mod output;
 mod support;
