@@ -12,11 +12,19 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+fn memory(agent: &Agent) -> String {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", agent.child.id()));
+    let rollup = rollup.unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Private_Dirty"));
+    line.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn of_true() {
     let agent = Agent::start();
     let mut guest = agent.connect();
+    println!("fresh: {}", memory(&agent));
     for (name, command) in [
         ("true, end only", words(&["/bin/true"])),
         ("echo, followed", words(&["/bin/echo", "hello"])),
@@ -34,7 +42,7 @@ fn of_true() {
                 began.elapsed()
             })
             .collect();
-        println!("{name}: {:?}", median(times));
+        println!("{name}: {:?}, {}", median(times), memory(&agent));
     }
     let times = (0..500)
         .map(|_| {
@@ -44,8 +52,4 @@ fn of_true() {
         })
         .collect();
     println!("std::process of the same: {:?}", median(times));
-    let status = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", agent.child.id()));
-    for line in status.unwrap().lines().filter(|line| line.starts_with("Private")) {
-        println!("agent after 1,500 commands: {line}");
-    }
 }

@@ -1,10 +1,5 @@
 //! The agent over a real socket, as an ordinary process without namespaces.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "a test may fail and say why"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail and say why")]
 
 mod commands;
 mod ending;
