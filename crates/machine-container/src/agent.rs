@@ -5,10 +5,12 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use pyro_machine::MachineError;
-use pyro_sys::Context;
+use pyro_sys::{Context, process::wait_readable};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::failure;
 
@@ -43,8 +45,20 @@ fn write(directory: &Path, file: &Path) -> io::Result<()> {
     let mut open = fs::OpenOptions::new().write(true).create_new(true).mode(0o500).open(&part)?;
     open.write_all(PROGRAM)?;
     open.sync_all()?;
-    drop(open);
+    close_everywhere(open, &part)?;
     fs::rename(&part, file)
+}
+
+/// Closes a written file and waits until nobody has it open for writing: a process that another
+/// thread is just starting holds a copy of the descriptor until its exec, and a file that somebody
+/// writes cannot be run.
+fn close_everywhere(open: fs::File, path: &Path) -> io::Result<()> {
+    let watch = inotify::init(CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&watch, path, WatchFlags::CLOSE_WRITE)?;
+    drop(open);
+    // Should it take longer, the start says so.
+    let _ = wait_readable(&watch, Some(Duration::from_secs(5)));
+    Ok(())
 }
 
 #[cfg(test)]

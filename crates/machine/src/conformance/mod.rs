@@ -36,13 +36,8 @@ impl std::fmt::Display for Broken {
 
 impl<E: std::error::Error> From<E> for Broken {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            text.push_str(&format!(": {next}"));
-            cause = next.source();
-        }
-        Self(text)
+        // Every error of this workspace says its source in its own words.
+        Self(error.to_string())
     }
 }
 
