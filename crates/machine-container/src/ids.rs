@@ -224,7 +224,7 @@ fn finish_mapper(program: &'static str, child: Child) -> Result<(), MachineError
     }
     let said: String = String::from_utf8_lossy(&ended.stderr).trim().chars().take(200).collect();
     Err(MachineError::HostUnfit {
-        check: "sub_ids",
+        check: crate::unfit::SUB_IDS,
         reason: format!("{program} refused: {said}"),
         mend: "sudo apt-get install -y uidmap".to_owned(),
     })

@@ -17,6 +17,7 @@ mod machine;
 mod mapped;
 mod place;
 mod start;
+mod unfit;
 
 pub use checks::{Check, checks};
 pub use ids::Ids;

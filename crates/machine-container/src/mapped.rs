@@ -72,7 +72,7 @@ fn map(socket: &mut UnixStream, ids: &Ids, pid: u32) -> Result<(), MachineError>
     let mut byte = [0];
     if socket.read(&mut byte).doing("hear from", "the helper").map_err(failure)? == 0 {
         return Err(MachineError::HostUnfit {
-            check: "user_namespaces",
+            check: crate::unfit::USER_NAMESPACES,
             reason: "the kernel gives this user no user namespace".to_owned(),
             mend: "pyro doctor".to_owned(),
         });

@@ -22,6 +22,7 @@ use crate::{
     conversation::Conversation,
     end, failure, lock,
     place::{ROOT, SOCKET, TREE},
+    unfit::{self, IDMAPPED_MOUNTS, OTHER_HOME},
 };
 
 /// What a start needs of the machine.
@@ -56,7 +57,7 @@ impl Starter<'_> {
         }
         // The process that was spawned only forked the launcher and ended.
         let waited = wait(launcher);
-        let refused = talked?;
+        let refused = talked.map_err(unfit::explain)?;
         waited?;
         let stream = connect(&spec.directory)?;
         Ok(Started { stream, enforcement: bounds.enforcement(&refused) })
@@ -158,14 +159,13 @@ impl Starter<'_> {
 fn map(layer: &Path, namespace: &File) -> Result<OwnedFd, MachineError> {
     let tree = mount::open_handle(layer).and_then(mount::copy_one).map_err(failure)?;
     mount::map_ids(&tree, namespace).map_err(|error| MachineError::HostUnfit {
-        check: "idmapped_mounts",
+        check: IDMAPPED_MOUNTS,
         reason: format!(
             "the file system of {} cannot show other ids: {}",
             layer.display(),
             error.source
         ),
-        mend: "move the home to ext4, xfs or btrfs (PYRO_HOME), or run pyro as an ordinary user"
-            .to_owned(),
+        mend: OTHER_HOME.to_owned(),
     })?;
     Ok(tree)
 }

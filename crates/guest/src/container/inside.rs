@@ -41,7 +41,7 @@ pub(super) fn main(spec: &LaunchSpec, given: Given<'_>) -> ! {
         Ok(config) => config,
         Err(error) => {
             // When L cannot be told it is gone, and this process with it.
-            let _ = channel::send(&to_parent, &failed(&error));
+            let _ = channel::send(&to_parent, &failed(error));
             process::exit_now(1)
         }
     };

@@ -59,15 +59,19 @@ fn start() -> Result<()> {
     let mut cgroups = Cgroups::make(&spec.cgroups);
     let ended = run(&spec, &socket, lock, &mut cgroups);
     cgroups.remove();
-    if let Err(error) = &ended {
+    if let Err(report) = ended {
         // Last of all: when pyro hears of the failure nothing is left.
-        channel::send(&socket, &failed(error))?;
+        channel::send(&socket, &report)?;
     }
-    ended
+    Ok(())
 }
 
-/// What pyro is told of a failure.
-pub(super) fn failed(error: &SysError) -> LaunchReport {
+/// A failure is what pyro is told.
+type Launched = std::result::Result<(), LaunchReport>;
+
+/// A failed step in the words of the launch.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn failed(error: SysError) -> LaunchReport {
     LaunchReport::Failed {
         step: error.call.to_owned(),
         what: error.what.clone(),
@@ -75,11 +79,13 @@ pub(super) fn failed(error: &SysError) -> LaunchReport {
     }
 }
 
-fn run(spec: &LaunchSpec, socket: &OwnedFd, lock: OwnedFd, cgroups: &mut Cgroups) -> Result<()> {
-    let listener = listen(spec)?;
-    let (from_child, to_parent) = UnixStream::pair().doing("make", "a pair of sockets")?;
+fn run(spec: &LaunchSpec, socket: &OwnedFd, lock: OwnedFd, cgroups: &mut Cgroups) -> Launched {
+    let listener = listen(spec).map_err(failed)?;
+    let pair = UnixStream::pair().doing("make", "a pair of sockets").map_err(failed)?;
+    let (from_child, to_parent) = pair;
     let unified = cgroups.unified.take();
-    let (pid, child) = match clone(Namespaces::CONTAINER, unified.as_ref().map(AsFd::as_fd))? {
+    let into = unified.as_ref().map(AsFd::as_fd);
+    let (pid, child) = match clone(Namespaces::CONTAINER, into).map_err(failed)? {
         Forked::Child => {
             drop(from_child);
             inside::main(spec, inside::Given { socket, to_parent, listener, lock })
@@ -89,19 +95,21 @@ fn run(spec: &LaunchSpec, socket: &OwnedFd, lock: OwnedFd, cgroups: &mut Cgroups
     drop((to_parent, listener, unified));
     let ready = sign(&lock, pid, cgroups)
         .and_then(|()| channel::send(socket, &LaunchReport::Cloned { pid: pid.unsigned_abs() }))
+        .map_err(failed)
         .and_then(|()| hear_from_child(&from_child, &child, socket))
         .and_then(|()| {
             let refused = std::mem::take(&mut cgroups.refused);
-            channel::send(socket, &LaunchReport::Ready { refused })
+            channel::send(socket, &LaunchReport::Ready { refused }).map_err(failed)
         });
     drop(from_child);
-    if ready.is_ok() {
-        hang_up(socket)?;
-    } else {
-        process::kill(&child)?;
-    }
-    process::wait_readable(&child, None)?;
-    process::reap(&child)?;
+    let ended = match &ready {
+        Ok(()) => hang_up(socket),
+        Err(_) => process::kill(&child),
+    };
+    ended
+        .and_then(|()| process::wait_readable(&child, None))
+        .and_then(|_| process::reap(&child))
+        .map_err(failed)?;
     ready
 }
 
@@ -155,7 +163,8 @@ fn sign(lock: &OwnedFd, child: i32, cgroups: &Cgroups) -> Result<()> {
 }
 
 /// Waits until the child is ready, has failed or is gone, or pyro is gone.
-fn hear_from_child(from_child: &UnixStream, child: &OwnedFd, socket: &OwnedFd) -> Result<()> {
+fn hear_from_child(from_child: &UnixStream, child: &OwnedFd, socket: &OwnedFd) -> Launched {
+    let gone = |who: &str, why| Err(failed(SysError::invalid("hear from", &who, why)));
     loop {
         let mut waited = [
             PollFd::new(from_child, PollFlags::IN),
@@ -164,24 +173,20 @@ fn hear_from_child(from_child: &UnixStream, child: &OwnedFd, socket: &OwnedFd) -
         ];
         match poll(&mut waited, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).doing("wait for", "the inside"),
+            Err(error) => return Err(error).doing("wait for", "the inside").map_err(failed),
         }
         let [spoke, ended, left] = waited.map(|fd| !fd.revents().is_empty());
         if spoke && let Ok((report, _)) = channel::receive::<LaunchReport>(from_child) {
             return match report {
-                LaunchReport::Failed { step, what, errno } => Err(SysError {
-                    call: "set up inside",
-                    what: format!("{step} {what}"),
-                    source: std::io::Error::from_raw_os_error(errno),
-                }),
-                _ => Ok(()),
+                LaunchReport::Ready { .. } => Ok(()),
+                failure => Err(failure),
             };
         }
         if spoke || ended {
-            return Err(SysError::invalid("hear from", &"the inside", "it ended"));
+            return gone("the inside", "it ended");
         }
         if left {
-            return Err(SysError::invalid("hear from", &"pyro", "it went away"));
+            return gone("pyro", "it went away");
         }
     }
 }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod doctor;
 mod left;
 
 use pyro_machine::conformance::{self, SUITES};
@@ -13,7 +14,7 @@ macro_rules! suites {
         $(fn $name(home: &Home) {
             conformance::check(stringify!($name), &home.machine, &home.fixture).unwrap();
         })+
-        for_everybody!($($name),+, killed_launcher, killed_agent, failed_start, other_ids, also_at);
+        for_everybody!($($name),+, killed_launcher, killed_agent, failed_start, other_ids, also_at, doctor);
 
         #[test]
         fn every_suite_is_run() {
@@ -25,6 +26,7 @@ macro_rules! suites {
 
 suites!(results, durable, many_clients, fresh, apart, reuse, busy, ends, idle, stopped, bounded,);
 
+use doctor::doctor;
 use left::{failed_start, killed_agent, killed_launcher};
 
 /// Other user ids work where they are promised, and fail cleanly where they are not.
