@@ -1,11 +1,15 @@
 //! `environment_prune`.
 
-use pyro_environment::EnvironmentState;
+use pyro_environment::{
+    EnvironmentState,
+    host::{remove_skeleton, skeleton_keys},
+};
 use pyro_operations::{
     Failure,
     environment::{EnvironmentPrune, EnvironmentPruned},
 };
 
+use super::choose::HOST;
 use crate::{Context, Engine, Handle, failure::OrFail};
 
 impl Handle<EnvironmentPrune> for Engine {
@@ -29,6 +33,7 @@ impl Handle<EnvironmentPrune> for Engine {
             return Ok(reply);
         }
         let pruned = cache.prune(&|digest| used(digest.as_str())).or_fail()?;
+        self.forget_skeletons()?;
         self.sweep();
         let mut reply = empty(false);
         for tree in pruned.removed {
@@ -41,6 +46,27 @@ impl Handle<EnvironmentPrune> for Engine {
         reply.kept = pruned.kept.iter().map(|digest| digest.as_str().to_owned()).collect();
         reply.verdict = format!("removed {} environments", reply.removed.len());
         Ok(reply)
+    }
+}
+
+impl Engine {
+    /// Removes the host environment's skeletons that no workspace was made with.
+    fn forget_skeletons(&self) -> Result<(), Failure> {
+        let home = self.layout().environments().join(HOST);
+        let used: Vec<_> = self
+            .store()
+            .all()
+            .or_fail()?
+            .into_iter()
+            .flat_map(|record| record.run.root_lowers)
+            .collect();
+        for key in skeleton_keys(&home).or_fail()? {
+            let place = home.join(&key);
+            if !used.iter().any(|lower| lower.starts_with(&place)) {
+                remove_skeleton(&home, &key).or_fail()?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use pyro_machine::Machine;
-use pyro_machine_container::checks;
+use pyro_machine_container::{Check, ContainerMachine, checks};
 use pyro_model::WorkspaceState;
 use pyro_operations::{
     Failure,
@@ -11,21 +11,28 @@ use pyro_operations::{
 };
 use pyro_store::layout::FOLDERS;
 
-use crate::{Context, Engine, Handle, failure::OrFail};
+use crate::{
+    Context, Engine, Handle,
+    diff::hex,
+    failure::{OrFail, host_file},
+    lookup::random,
+};
 
-/// Checks of the container machine without which nothing runs; the others make it better.
-const REQUIRED: &[&str] = &["user_namespaces", "overlay", "home", "seccomp"];
+/// The check of a whole container: without it nothing runs; the others say why, or what could be
+/// better.
+const REQUIRED: &str = "container";
 
 impl Handle<Doctor> for Engine {
     fn handle(&self, request: Doctor, context: &Context) -> Result<DoctorReport, Failure> {
         self.sweep();
         let machine = self.container()?;
-        let mut rows: Vec<DoctorCheck> = checks()
+        let mut rows: Vec<DoctorCheck> = self
+            .container_checks(&machine)?
             .into_iter()
             .map(|check| DoctorCheck {
                 check: check.name.to_owned(),
                 ok: check.ok,
-                required: REQUIRED.contains(&check.name),
+                required: check.name == REQUIRED,
                 found: check.found,
                 needed_for: check.needed_for.to_owned(),
                 mend: (!check.ok && !check.mend.is_empty()).then_some(check.mend),
@@ -95,6 +102,17 @@ fn programs() -> Vec<DoctorCheck> {
 }
 
 impl Engine {
+    /// Starts a whole machine in an empty folder of the home, and looks around.
+    fn container_checks(&self, machine: &ContainerMachine) -> Result<Vec<Check>, Failure> {
+        let scratch = self.layout().tmp().join(format!("doctor-{}", hex(&random::<8>())));
+        fs::create_dir(&scratch).map_err(|error| host_file("make", &scratch, &error))?;
+        let found = checks(machine, &scratch);
+        let trash = self.layout().trash().join(format!("doctor-{}", hex(&random::<8>())));
+        fs::rename(&scratch, &trash).map_err(|error| host_file("move", &scratch, &error))?;
+        machine.discard(&[&trash]).or_fail()?;
+        Ok(found)
+    }
+
     fn store_check(&self) -> DoctorCheck {
         let (ok, found) = match self.store().integrity() {
             Ok(answer) => (answer == "ok", answer),

@@ -53,7 +53,7 @@ impl Handle<WorkspacePrune> for Engine {
             });
         }
         if !request.dry_run {
-            let seeds = self.collect_layers()?;
+            let seeds = self.collect_layers(None)?;
             if seeds > 0 {
                 notices.push(format!("removed {seeds} seeds that no workspace uses"));
             }

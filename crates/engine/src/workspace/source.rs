@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use pyro_environment::{InProcess, Unpacker, unpack::UnpackPlan};
@@ -24,6 +25,10 @@ use crate::{
     },
 };
 
+/// The file of a layer whose time says when it was last used.
+const FACTS: &str = "seed.json";
+/// A seed that no workspace uses stays this long: the next create of the same state is instant.
+const UNUSED_FOR: Duration = Duration::from_secs(3 * 86_400);
 /// Rows of what was left out that a reply shows.
 const SHOWN: usize = 50;
 
@@ -103,15 +108,50 @@ impl Engine {
         variables
     }
 
-    /// Moves seeds that no workspace uses to the trash, and what killed builds left.
-    pub(crate) fn collect_layers(&self) -> Result<u64, Failure> {
+    /// Notes that a layer is of use. A layer that was just built makes room first: those that no
+    /// workspace has used for long go, so that a user who never prunes does not collect them.
+    fn note_use(&self, layer: &SeedLayer, began: SystemTime) {
+        let facts = |tree: &PathBuf| tree.with_file_name(FACTS);
+        let modified = |path: PathBuf| path.metadata().and_then(|facts| facts.modified()).ok();
+        let fresh =
+            layer.layers.first().and_then(|top| modified(facts(top))).is_some_and(|at| at >= began);
+        for path in layer.layers.iter().map(facts) {
+            // A layer whose time is not moved is collected too early and built again: no harm.
+            if let Ok(file) = File::options().write(true).open(path) {
+                let _ = file.set_modified(SystemTime::now());
+            }
+        }
+        if fresh {
+            let _ = self.collect_layers(Some(UNUSED_FOR));
+        }
+    }
+
+    /// Moves seeds that no workspace uses to the trash (all of them, or only those not used for so
+    /// long), and what killed builds left.
+    pub(crate) fn collect_layers(&self, unused_for: Option<Duration>) -> Result<u64, Failure> {
         let (_, keys) = self.store().layers_in_use().or_fail()?;
         let (layers, trash) = (self.layout().layers(), self.layout().trash());
         let mut moved = seed::sweep(&layers, &trash).or_fail()?;
-        let in_use: HashSet<String> = keys.into_iter().collect();
-        moved.extend(seed::collect_unused(&layers, &in_use, &trash).or_fail()?);
+        let mut keep: HashSet<String> = keys.into_iter().collect();
+        if let Some(age) = unused_for {
+            keep.extend(recent(&layers, age));
+        }
+        moved.extend(seed::collect_unused(&layers, &keep, &trash).or_fail()?);
         Ok(moved.len() as u64)
     }
+}
+
+/// Keys of the layers that were used within `age`.
+fn recent(layers: &Path, age: Duration) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(layers) else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let used = entry.path().join(FACTS).metadata().and_then(|facts| facts.modified());
+            used.is_ok_and(|at| at.elapsed().is_ok_and(|since| since < age))
+        })
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 fn nothing(notices: Vec<String>) -> Seeded {
