@@ -141,7 +141,7 @@ impl Engine {
                 changes.files.retain(|file| only.iter().any(|path| lies_in(&file.path, path)));
             }
             let contents = content::fetch(guest, &baseline, &changes.files, context)?;
-            Ok(patch::write(changes, contents))
+            Ok(patch::write(changes, &contents))
         })
     }
 

@@ -38,12 +38,12 @@ pub(crate) struct Patch {
 }
 
 /// Writes the patch of all changes.
-pub(super) fn write(changes: Changes, contents: Vec<Contents>) -> Patch {
+pub(super) fn write(changes: Changes, contents: &[Contents]) -> Patch {
     let Changes { files, ignored, notices } = changes;
-    let moved = renames::find(&files, &contents);
+    let moved = renames::find(&files, contents);
     let mut text = String::new();
     let mut rows = Vec::new();
-    for (index, (file, content)) in files.iter().zip(&contents).enumerate() {
+    for (index, (file, content)) in files.iter().zip(contents).enumerate() {
         if moved.values().any(|old| *old == index) {
             continue;
         }

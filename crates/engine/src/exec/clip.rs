@@ -86,10 +86,10 @@ fn back(bytes: &[u8], budget: usize) -> &[u8] {
     while start < bytes.len() && bytes[start] & 0xc0 == 0x80 {
         start += 1;
     }
-    if let Some(line) = bytes[start..].iter().take(400).position(|b| *b == b'\n') {
-        if start + line + 1 < bytes.len() {
-            start += line + 1;
-        }
+    if let Some(line) = bytes[start..].iter().take(400).position(|b| *b == b'\n')
+        && start + line + 1 < bytes.len()
+    {
+        start += line + 1;
     }
     &bytes[start..]
 }

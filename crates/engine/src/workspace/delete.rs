@@ -89,7 +89,7 @@ impl Engine {
                 }
             }
             Err(failure) => {
-                kept.notices.push(format!("its changes could not be read: {}", failure.message))
+                kept.notices.push(format!("its changes could not be read: {}", failure.message));
             }
         }
         kept

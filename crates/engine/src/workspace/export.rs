@@ -235,7 +235,7 @@ impl<'a> Writer<'a> {
         let Some(tree) = &self.tree else { return Err(broken()) };
         match entry.kind {
             EntryKind::Directory => {
-                tree.directory(&relative).map_err(|errno| self.failed(errno))?
+                tree.directory(&relative).map_err(|errno| self.failed(errno))?;
             }
             EntryKind::File => {
                 let file = tree.file(&relative, executable).map_err(|errno| self.failed(errno))?;

@@ -68,8 +68,14 @@ impl Engine {
             network_env: self.network_variables(),
             ..SeedOptions::default()
         };
-        let layer =
-            seed::prepare(&source, &options, &self.layout().layers(), &Archives).or_fail()?;
+        let began = SystemTime::now();
+        let layer = seed::prepare(&source, &options, &self.layout().layers(), &Archives)
+            .or_fail()
+            .map_err(|failure| match failure.code {
+                Code::TooLarge => failure.hint("seed a part of it with seed_path"),
+                _ => failure,
+            })?;
+        self.note_use(&layer, began);
         let checkout = match &source {
             SeedSource::Checkout { path } => Some(path.clone()),
             SeedSource::Directory { path } if path.is_dir() => path.canonicalize().ok(),
