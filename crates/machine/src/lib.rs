@@ -8,6 +8,8 @@
 pub mod capability;
 pub mod conformance;
 pub mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod guest;
 pub mod machine;
 pub mod spec;

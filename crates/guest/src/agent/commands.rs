@@ -231,6 +231,10 @@ impl Agent {
     }
 
     pub(super) fn read_output(&mut self, number: u64, stream: usize) {
+        // Whoever started it hears of its process before its output.
+        if self.active(number).is_some_and(|active| active.starter.is_some()) {
+            self.read_report(number);
+        }
         if self.take_output(number, stream, usize::MAX).is_some() {
             let waiters = self.execs.get(&number).map(|exec| exec.waiters.clone());
             for waiter in waiters.into_iter().flatten() {

@@ -153,12 +153,15 @@ impl Agent {
         let Some(sweep) = active.stop.as_mut().and_then(|stop| stop.sweep.as_mut()) else {
             return;
         };
-        match sweep.step(&tree, Instant::now()) {
+        let swept = sweep.step(&tree, Instant::now());
+        match swept {
+            // Its supervisor is about to end, which is the proof (or was killed just now).
+            Swept::Gone if active.supervisor.is_some() => {}
+            Swept::Gone => self.complete_stop(number, 0),
+            Swept::Dying => {}
             Swept::More => {
                 self.sweeping.insert(number);
             }
-            Swept::Dying => {}
-            Swept::Gone => self.complete_stop(number, 0),
         }
     }
 

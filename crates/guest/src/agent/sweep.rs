@@ -4,6 +4,10 @@
 //! process with a pending signal cannot fork); then everything is killed, and looked for again
 //! while that finds new ones. Steps follow each other at once while they find something; else the
 //! next is made when a child of the agent ends. The caller bounds the whole by a timer.
+//!
+//! A look at `/proc` is not one moment: a process that changes parents or forks meanwhile can be
+//! missed. So nothing being found is no proof that nothing is there: the end of a supervisor is
+//! (it waits for its last child), and where there is none, a second look must agree.
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +31,8 @@ pub(super) struct Sweep {
     began: Instant,
     killing: bool,
     seen: BTreeSet<i32>,
+    /// The last look found nothing.
+    empty: bool,
 }
 
 /// What a step came to.
@@ -42,15 +48,17 @@ pub(super) enum Swept {
 
 impl Sweep {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, killing: false, seen: BTreeSet::new() }
+        Self { began: now, killing: false, seen: BTreeSet::new(), empty: false }
     }
 
     /// Acts on the tree as it is now.
     pub(super) fn step(&mut self, tree: &[Process], now: Instant) -> Swept {
         let mut alive = tree.iter().filter(|process| !process.ended).peekable();
         if alive.peek().is_none() {
-            return Swept::Gone;
+            let twice = std::mem::replace(&mut self.empty, true);
+            return if twice { Swept::Gone } else { Swept::More };
         }
+        self.empty = false;
         let mut fresh = false;
         let signal = if self.killing { SIGKILL } else { SIGSTOP };
         for process in alive {
@@ -68,5 +76,18 @@ impl Sweep {
             self.seen.clear();
         }
         Swept::More
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_empty_look_is_no_proof() {
+        let now = Instant::now();
+        let mut sweep = Sweep::new(now);
+        assert_eq!(sweep.step(&[], now), Swept::More);
+        assert_eq!(sweep.step(&[], now), Swept::Gone);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use pyro_machine::Guest;
 use pyro_protocol::{
     GuestFrame, GuestMessage, HostFrame, HostMessage, VERSION, encode, exec::Follow,
-    message::RefusalKind,
+    message::RefusalKind, spool::Record,
 };
 
 use crate::support::*;
@@ -134,6 +134,31 @@ fn without_descriptors_the_agent_goes_on() {
             Ok(GuestMessage::Started { .. })
         )
     });
+}
+
+#[test]
+fn without_processes_a_command_is_refused_and_the_agent_goes_on() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root to take a user of its own");
+        return;
+    }
+    // The agent itself is one, a supervisor the second, the command would be the third.
+    for most in [1, 2] {
+        let user = Some((61_240 + most, most));
+        let agent = Agent::with(&Options { lowers: 1, user, ..Options::default() });
+        let mut guest = agent.connect();
+        for _ in 0..3 {
+            let call = guest.send(HostMessage::Exec(Box::new(words(&["true"])))).unwrap();
+            let answer = guest.receive(call, Some(Instant::now() + PATIENCE), None).unwrap();
+            let GuestMessage::Failed(refusal) = answer else { panic!("got {answer:?}") };
+            assert_eq!(refusal.kind, RefusalKind::System, "{}", refusal.message);
+        }
+        let lost = agent.records().into_iter().filter(|record| {
+            matches!(record, Record::ExecFinished { finished, .. }
+                if finished.state == pyro_model::ExecState::Lost)
+        });
+        assert_eq!(lost.count(), 3, "the log has an end for each");
+    }
 }
 
 fn cpu_ticks(pid: u32) -> u64 {

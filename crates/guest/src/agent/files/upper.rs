@@ -8,7 +8,6 @@
 
 use std::{os::fd::OwnedFd, rc::Rc};
 
-use pyro_model::limits::PATH_BYTES;
 use pyro_protocol::{
     GuestMessage,
     message::RefusalKind,
@@ -27,16 +26,19 @@ use super::{
     size_of,
 };
 use crate::agent::{
-    jobs::{Job, SLICE_BYTES, SLICE_ENTRIES, Sink, Slice},
+    jobs::{Job, SLICE_ENTRIES, Sink, Slice},
     refusal::{Answer, from_errno, refuse, shown},
 };
 
 /// Directories of one call.
 const DIRECTORIES: usize = 10_000;
-/// Entries of one directory; the rest of a longer one is refused.
-const ENTRIES: usize = 2_000_000;
+/// Entries of one directory; a longer one is refused.
+const ENTRIES: usize = 1_000_000;
 /// A message is sent when its names come to this much.
 const MESSAGE_BYTES: usize = 512 << 10;
+/// Bytes of one file that are compared in one step, and how many count like one entry.
+const COMPARED: usize = 256 << 10;
+const BYTES_PER_ENTRY: usize = 1 << 10;
 
 struct UpperJob {
     workspace: Rc<Workspace>,
@@ -112,11 +114,12 @@ impl Job for UpperJob {
                 }
                 continue;
             };
-            left -= 1;
+            let cost = 1 + if open.comparing.is_some() { COMPARED / BYTES_PER_ENTRY } else { 0 };
             let more = match open.step(sink.scratch) {
                 Ok(more) => more,
                 Err(errno) => return Err(failed(&open.path, errno)),
             };
+            left = left.saturating_sub(cost);
             if !more || open.bytes >= MESSAGE_BYTES {
                 sink.send(open.message());
             }
@@ -185,7 +188,6 @@ impl OpenDirectory {
             result => result?,
         };
         let status = fstat(&handle)?;
-        debug_assert!(name.len() <= PATH_BYTES);
         if is_whiteout(&self.handle, &name, &status) {
             self.push(name, UpperKind::Whiteout);
             return Ok(true);
@@ -239,7 +241,7 @@ impl Comparison {
     /// Compares a slice's worth. `None` when there is more.
     fn piece(&self, scratch: &mut [u8]) -> Result<Option<AgainstSeed>> {
         let (ours, theirs) = scratch.split_at_mut(scratch.len() / 2);
-        for _ in 0..SLICE_BYTES / ours.len() / SLICE_ENTRIES.min(4) {
+        for _ in 0..COMPARED.div_ceil(ours.len()) {
             let count = read_full(&self.upper, ours)?;
             let other = read_full(&self.lower, theirs)?;
             if ours[..count] != theirs[..other] {
