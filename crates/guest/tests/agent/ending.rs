@@ -208,6 +208,7 @@ fn a_fork_bomb_is_ended_or_ends_the_machine() {
     let end = finished_end(&mut guest, call);
     assert!(began.elapsed() < Duration::from_secs(5), "bounded");
     assert_eq!(end.state, ExecState::TimedOut);
+    println!("a fork bomb leaves {} processes", end.survivors);
     if end.survivors == 0 {
         let said = run(&mut guest, shell("echo fine"));
         assert_eq!(said.text(), "fine\n");
