@@ -46,7 +46,23 @@ fn write(directory: &Path, file: &Path) -> io::Result<()> {
     open.write_all(PROGRAM)?;
     open.sync_all()?;
     close_everywhere(open, &part)?;
-    fs::rename(&part, file)
+    fs::rename(&part, file)?;
+    remove_others(directory);
+    Ok(())
+}
+
+/// Removes agents of other versions, and parts that a crash left. Machines that run them keep them
+/// until they end; a pyro of that version writes its own again.
+fn remove_others(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let hash =
+            name.get(..HASH.len()).is_some_and(|hash| hash.iter().all(u8::is_ascii_hexdigit));
+        if hash && name != HASH.as_bytes() && !name.starts_with(HASH.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Closes a written file and waits until nobody has it open for writing: a process that another
@@ -76,6 +92,7 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().ino(), first.ino());
         fs::remove_file(&file).unwrap();
         fs::write(&file, "torn").unwrap();
+        fs::write(home.join("0".repeat(64)), "an older agent").unwrap();
         install(&home).unwrap();
         assert_eq!(fs::read(&file).unwrap(), PROGRAM);
         assert_eq!(fs::read_dir(&home).unwrap().count(), 1);

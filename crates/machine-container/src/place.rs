@@ -4,7 +4,7 @@
 //! lock           held by the machine; who holds it, as text (lock.rs)
 //! sock           the agent's socket, while a machine runs
 //! spool/         what the agent writes down (pyro_protocol::spool)
-//! root/          upper/ and work/ of the root, binds/N/ of its overlaid binds
+//! root/          upper/ and work/ of the root, binds/HASH/ of its overlaid binds
 //! tree/          upper/ and work/ of /workspace
 //! ```
 //!

@@ -135,6 +135,14 @@ impl Starter<'_> {
         if !matches!(self.ids, Ids::Root { .. }) {
             return Ok(Vec::new());
         }
+        // Overlays over such mounts came with 5.19.
+        if kernel() < (5, 19) {
+            return Err(MachineError::HostUnfit {
+                check: IDMAPPED_MOUNTS,
+                reason: "the kernel is older than 5.19".to_owned(),
+                mend: "run pyro as an ordinary user".to_owned(),
+            });
+        }
         let overlaid = spec.binds.iter().filter(|bind| bind.mode == BindMode::Overlay);
         let layers: Vec<&Path> = spec
             .root_lowers
@@ -216,12 +224,17 @@ fn memory_bytes(spec: &MachineSpec) -> u64 {
 /// Whether a file system in memory can carry an overlay's marks: from kernel 6.6 on. Before, the
 /// workspace's directory takes the changes.
 fn memory_can_carry_overlays() -> bool {
+    kernel() >= (6, 6)
+}
+
+/// The version of the kernel; (0, 0) when it says nothing that can be read.
+fn kernel() -> (u32, u32) {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 6),
-        _ => false,
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => (0, 0),
     }
 }
 

@@ -166,6 +166,28 @@ pub fn limit(resource: Resource, value: u64) -> Result<()> {
     setrlimit(resource, both(value)).doing("set", "a limit")
 }
 
+/// Lifts the limits that a creator may have for its own work (time, memory, sizes of files) as far
+/// as this process may.
+pub fn lift_limits() {
+    let all = [
+        Resource::As,
+        Resource::Cpu,
+        Resource::Data,
+        Resource::Fsize,
+        Resource::Nproc,
+        Resource::Rss,
+    ];
+    for resource in all {
+        let hard = rustix::process::getrlimit(resource).maximum;
+        for maximum in [None, hard] {
+            // Only root may go over the hard limit; up to it everybody may.
+            if setrlimit(resource, Rlimit { current: maximum, maximum }).is_ok() {
+                break;
+            }
+        }
+    }
+}
+
 /// Lets every signal through and gives each its default action: what a creator blocked or ignored
 /// stays with it.
 ///

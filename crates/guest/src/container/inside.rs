@@ -110,8 +110,8 @@ fn build(spec: &LaunchSpec, handles: &Handles) -> Result<(OwnedFd, OwnedFd, Chan
     let (root, root_changes) = scratch.root(&handles.root)?;
     let tree = scratch.tree(&root, &handles.tree)?;
     let workspace = target::existing(&root, Path::new("/workspace"))?;
-    for (number, (bind, source)) in spec.binds.iter().zip(&handles.binds).enumerate() {
-        scratch.bind(&root, bind, source, &root_changes, number)?;
+    for (bind, source) in spec.binds.iter().zip(&handles.binds) {
+        scratch.bind(&root, bind, source, &root_changes)?;
     }
     if let Some(also_at) = &spec.also_at {
         mount::attach(mount::copy_one(&workspace)?, target::directory(&root, also_at)?)?;

@@ -49,6 +49,7 @@ fn start() -> Result<()> {
     }
     setsid().doing("start", "a session")?;
     process::reset_signals()?;
+    process::lift_limits();
     chdir("/").doing("enter", "/")?;
     // Lowering it back from what the creator has may be refused; the rest does not depend on it.
     let _ = fs::write("/proc/self/oom_score_adj", "0");

@@ -81,8 +81,8 @@ impl Scratch {
         Ok(changes)
     }
 
-    /// Shows a host path inside; the `number`th of the launch. Changes of an overlay go beside the
-    /// root's own.
+    /// Shows a host path inside. Changes of an overlay go beside the root's own, under a name made
+    /// of the target, so that they are found again whatever else is bound the next time.
     ///
     /// # Errors
     /// A mount was refused.
@@ -92,7 +92,6 @@ impl Scratch {
         bind: &Bind,
         source: &OwnedFd,
         changes: &Changes,
-        number: usize,
     ) -> Result<()> {
         let stat = fstat(source).doing("look at", bind.source.display())?;
         let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -104,7 +103,7 @@ impl Scratch {
         match bind.mode {
             BindMode::Overlay if is_directory => {
                 let all = made(changes.directory.as_fd(), "binds")?;
-                let own = made(all.as_fd(), &number.to_string())?;
+                let own = made(all.as_fd(), &name_of(&bind.target))?;
                 let changes = Changes {
                     upper: made(own.as_fd(), "upper")?,
                     directory: own,
@@ -159,6 +158,13 @@ impl Scratch {
         // Device nodes cannot be made inside, and those of an image must not open.
         mount::overlay(&overlay, at, true)
     }
+}
+
+/// A short name for a path of any length: its FNV-1a hash.
+fn name_of(target: &Path) -> String {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let bytes = target.as_os_str().as_encoded_bytes();
+    format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
 fn made(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {

@@ -27,7 +27,7 @@ fn kill_and_look(home: &Home, which: usize) {
     session.begin("setsid sleep 1000 & sleep 1000").unwrap();
     let (processes, cgroups) = signed(directory);
     let handles: Vec<_> =
-        processes.iter().map(|process| process.open().unwrap().expect("it lives")).collect();
+        processes.iter().map(|process| process.open().unwrap().unwrap()).collect();
     kill(&handles[which]).unwrap();
     home.machine.end(directory).unwrap();
     assert!(!home.machine.is_running(directory).unwrap());

@@ -1,10 +1,19 @@
 //! The container passes every suite of `pyro_machine::conformance`, and some of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test program: what the lint's own exception for tests does not see as one"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
+mod binds;
 mod doctor;
 mod left;
+mod mapped;
+mod toolchains;
 
 use pyro_machine::conformance::{self, SUITES};
 use support::{Home, for_everybody};
@@ -14,7 +23,10 @@ macro_rules! suites {
         $(fn $name(home: &Home) {
             conformance::check(stringify!($name), &home.machine, &home.fixture).unwrap();
         })+
-        for_everybody!($($name),+, killed_launcher, killed_agent, failed_start, other_ids, also_at, doctor);
+        for_everybody!(
+            $($name),+, killed_launcher, killed_agent, failed_start, other_ids, also_at, doctor, binds,
+            mapped, toolchains
+        );
 
         #[test]
         fn every_suite_is_run() {
@@ -26,8 +38,11 @@ macro_rules! suites {
 
 suites!(results, durable, many_clients, fresh, apart, reuse, busy, ends, idle, stopped, bounded,);
 
+use binds::binds;
 use doctor::doctor;
 use left::{failed_start, killed_agent, killed_launcher};
+use mapped::mapped;
+use toolchains::toolchains;
 
 /// Other user ids work where they are promised, and fail cleanly where they are not.
 fn other_ids(home: &Home) {

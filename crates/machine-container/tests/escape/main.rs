@@ -4,6 +4,12 @@
 //! A try that cannot be made here (no such file, no such program) fails the test: an escape test
 //! that passes without trying is worse than none.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test program: what the lint's own exception for tests does not see as one"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -6,8 +6,6 @@
 //! users that are made for it. What cannot run says why and counts as skipped; it fails instead
 //! when `PYRO_REQUIRED` names it (`root,many,one`).
 
-#![allow(dead_code, reason = "each test program uses its part")]
-
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -24,7 +22,7 @@ use pyro_model::{Bind, BindMode};
 
 /// Who runs a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
+pub(crate) enum Who {
     Root,
     Many,
     One,
@@ -41,14 +39,14 @@ impl Who {
 }
 
 /// A machine and a fixture in a folder that goes with the test.
-pub struct Home {
-    pub machine: ContainerMachine,
-    pub fixture: Fixture,
-    folder: tempfile::TempDir,
+pub(crate) struct Home {
+    pub(crate) machine: ContainerMachine,
+    pub(crate) fixture: Fixture,
+    _folder: tempfile::TempDir,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Not /tmp, which may be in memory.
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         let home = folder.path().to_owned();
@@ -82,12 +80,12 @@ impl Home {
                 root_lowers: vec![root],
                 home,
             },
-            folder,
+            _folder: folder,
         }
     }
 
     /// Talks with a fresh machine, and ends it.
-    pub fn session(&self, talk: impl FnOnce(&mut Session)) {
+    pub(crate) fn session(&self, talk: impl FnOnce(&mut Session)) {
         let workspace = self.fixture.workspace(&self.machine).unwrap();
         let talked: Verdict = workspace.session(&self.machine, |session| {
             talk(session);
@@ -124,7 +122,7 @@ impl Drop for Home {
 }
 
 /// Runs `test` as `who`; `name` is the test's own full name.
-pub fn run_as(who: Who, name: &str, test: impl FnOnce(&Home)) {
+pub(crate) fn run_as(who: Who, name: &str, test: impl FnOnce(&Home)) {
     let root = rustix::process::geteuid().is_root();
     match (who, root) {
         (Who::Root, true) => test(&Home::new()),
@@ -146,7 +144,7 @@ pub fn run_as(who: Who, name: &str, test: impl FnOnce(&Home)) {
 }
 
 /// Not run: says why, and fails where it must run.
-pub fn skip(who: Who, why: &str) {
+pub(crate) fn skip(who: Who, why: &str) {
     let required = std::env::var("PYRO_REQUIRED").unwrap_or_default();
     assert!(!required.split(',').any(|name| name == who.name()), "must run, but: {why}");
     println!("skipped as {}: {why}", who.name());

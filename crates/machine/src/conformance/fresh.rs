@@ -28,25 +28,5 @@ pub(super) fn check(machine: &dyn Machine, fixture: &Fixture) -> Verdict {
         Ok(())
     })?;
     machine.discard(&[&trash])?;
-    gone(&trash)
-}
-
-/// The removal is somebody else's process: waits for the parent directory to change.
-fn gone(trash: &std::path::Path) -> Verdict {
-    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-    let watch = inotify::init(CreateFlags::CLOEXEC)?;
-    let Some(parent) = trash.parent() else { return Ok(()) };
-    inotify::add_watch(&watch, parent, WatchFlags::DELETE)?;
-    let mut events = [0; 4096];
-    while trash.exists() {
-        let mut waited = [rustix::event::PollFd::new(&watch, rustix::event::PollFlags::IN)];
-        let time = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
-        ensure!(
-            rustix::event::poll(&mut waited, Some(&time))? > 0,
-            "discarded changes are still at {}",
-            trash.display()
-        );
-        rustix::io::read(&watch, &mut events)?;
-    }
-    Ok(())
+    super::gone(&trash)
 }

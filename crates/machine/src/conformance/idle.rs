@@ -1,7 +1,7 @@
 //! A machine that nobody uses ends by itself; one with a running command does not.
 
 use std::{
-    io::Read,
+    io::{ErrorKind, Read},
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,15 @@ pub(super) fn check(machine: &dyn Machine, fixture: &Fixture) -> Verdict {
     // The agent's end of the connection closes when the machine ends.
     end.set_nonblocking(false)?;
     end.set_read_timeout(Some(PATIENCE))?;
-    while end.read(&mut [0; 64])? > 0 {}
+    loop {
+        match end.read(&mut [0; 64]) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
     machine.end(workspace.directory())?;
     ensure!(began.elapsed() < PATIENCE, "an idle machine ends");
     Ok(())

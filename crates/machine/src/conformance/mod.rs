@@ -14,12 +14,14 @@ mod fixture;
 mod fresh;
 mod idle;
 mod many_clients;
+mod removal;
 mod results;
 mod reuse;
 mod session;
 mod stopped;
 
 pub use fixture::{Fixture, Workspace};
+pub use removal::gone;
 pub use session::{Output, Session};
 
 use crate::Machine;
