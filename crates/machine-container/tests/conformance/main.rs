@@ -25,7 +25,7 @@ macro_rules! suites {
         })+
         for_everybody!(
             $($name),+, killed_launcher, killed_agent, failed_start, other_ids, also_at, doctor, binds,
-            mapped, toolchains
+            mapped, toolchains, cargo, process_limit
         );
 
         #[test]
@@ -42,7 +42,7 @@ use binds::binds;
 use doctor::doctor;
 use left::{failed_start, killed_agent, killed_launcher};
 use mapped::mapped;
-use toolchains::toolchains;
+use toolchains::{cargo, toolchains};
 
 /// Other user ids work where they are promised, and fail cleanly where they are not.
 fn other_ids(home: &Home) {
@@ -70,6 +70,20 @@ fn also_at(home: &Home) {
                  cat /workspace/b && pwd",
             )?;
             assert_eq!(seen, "a\nb\n/home/somebody/project\n");
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// A hundred processes do not fit into forty, with a cgroup or without.
+fn process_limit(home: &Home) {
+    let mut workspace = home.fixture.workspace(&home.machine).unwrap();
+    workspace.spec.limits.processes = 40;
+    workspace
+        .session(&home.machine, |session| {
+            let line = "i=0; while [ $i -lt 100 ]; do sleep 5 & i=$((i+1)); done 2>&1";
+            let output = session.run(line)?;
+            assert!(!output.ok() && output.stdout.contains("fork"), "{output:?}");
             Ok(())
         })
         .unwrap();

@@ -1,6 +1,10 @@
 //! Programs with runtimes of their own start and work without `/sys`, under the filter: those that
 //! the host has, each with a line that leans on threads, processes, clocks and processors.
 
+use std::path::PathBuf;
+
+use pyro_model::{Bind, BindMode};
+
 use crate::support::Home;
 
 const LINES: [(&str, &str, &str); 8] = [
@@ -50,4 +54,34 @@ pub(crate) fn toolchains(home: &Home) {
             assert_eq!(output.stdout, expected, "{program}: {output:?}");
         }
     });
+}
+
+/// A Rust toolchain of the caller's home, under overlays of its own, builds and tests a crate.
+pub(crate) fn cargo(home: &Home) {
+    let Some(user) = std::env::var_os("HOME").map(PathBuf::from) else {
+        println!("skipped: no home of the user");
+        return;
+    };
+    if !user.join(".rustup/toolchains").is_dir() || !user.join(".cargo/bin/cargo").is_file() {
+        println!("skipped: no Rust toolchain in {}", user.display());
+        return;
+    }
+    let mut workspace = home.fixture.workspace(&home.machine).unwrap();
+    for part in [".rustup", ".cargo/bin"] {
+        workspace.spec.binds.push(Bind {
+            source: user.join(part),
+            target: PathBuf::from("/root").join(part),
+            mode: BindMode::Overlay,
+        });
+    }
+    workspace.spec.limits.memory_mib = 4096;
+    workspace
+        .session(&home.machine, |session| {
+            let line = "export PATH=/root/.cargo/bin:$PATH && cd /workspace && \
+                        cargo init --vcs none --lib --name probe . && cargo test --offline";
+            let output = session.run_within(line, std::time::Duration::from_secs(120))?;
+            assert!(output.ok() && output.stdout.contains("1 passed"), "{output:?}");
+            Ok(())
+        })
+        .unwrap();
 }

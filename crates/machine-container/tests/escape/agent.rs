@@ -1,5 +1,7 @@
 //! The agent itself: its memory, its descriptors, its life.
 
+use pyro_model::ExecState;
+
 use super::{probe::python, support::Home};
 
 pub(crate) fn agent(home: &Home) {
@@ -38,6 +40,10 @@ print('wake', opened('/proc/1/oom_score_adj', os.O_WRONLY))
         assert!(seen.contains("getfd -1\n"), "{seen}");
         assert!(seen.contains("prlimit -1\n"), "{seen}");
         assert!(seen.contains("wake EACCES") || seen.contains("wake EPERM"), "{seen}");
+        assert_eq!(session.must("echo alive").unwrap(), "alive\n");
+        // Also what watches over a single command may die; only that command suffers.
+        let output = session.run("kill -9 -1; kill -9 $PPID; sleep 1; echo still").unwrap();
+        assert_ne!(output.finished.state, ExecState::Running, "{output:?}");
         assert_eq!(session.must("echo alive").unwrap(), "alive\n");
     });
 }
