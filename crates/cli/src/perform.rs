@@ -137,7 +137,13 @@ fn once(asked: &Asked<'_>, client: &Client, request: &Value) -> Result<u8, Failu
     if followed.as_ref().is_some_and(|followed| followed.is_broken()) {
         return Ok(exit::BROKEN_PIPE);
     }
-    let reply = reply?;
+    let reply = match reply {
+        Err(failure) if failure.code == Code::Cancelled && !globals.json => {
+            terminal::remark("interrupted");
+            return Ok(exit::INTERRUPTED);
+        }
+        reply => reply?,
+    };
     if globals.json {
         terminal::out(format!("{reply}\n").as_bytes());
     } else {
@@ -173,6 +179,10 @@ fn confirmed(
     let mut trial = request.clone();
     trial["dry_run"] = Value::Bool(true);
     let would = client.call_json(asked.operation.name, &trial, context)?;
+    let nothing = |key: &str| would[key].as_array().is_some_and(Vec::is_empty);
+    if nothing("workspaces") || nothing("removed") {
+        return Ok(true);
+    }
     if !asked.globals.json {
         render::reply(asked, &trial, &would, None);
     }

@@ -55,10 +55,11 @@ where
     loop {
         tokio::select! {
             biased;
-            done = &mut work => {
-                return done.unwrap_or_else(|_| {
-                    Err(Failure::new(Code::Internal, "the call broke off inside pyro"))
-                });
+            // Steps before the end, so that a quick call's are told as well.
+            Some(step) = heard.recv(), if listener.is_some() => {
+                if let Some(listener) = &mut listener {
+                    listener.tell(step.message, step.percent).await;
+                }
             }
             () = request.ct.cancelled(), if !stopped => {
                 stopped = true;
@@ -69,10 +70,10 @@ where
                 caller_gone.store(true, Ordering::SeqCst);
                 cancel.cancel();
             }
-            Some(step) = heard.recv(), if listener.is_some() => {
-                if let Some(listener) = &mut listener {
-                    listener.tell(step.message, step.percent).await;
-                }
+            done = &mut work => {
+                return done.unwrap_or_else(|_| {
+                    Err(Failure::new(Code::Internal, "the call broke off inside pyro"))
+                });
             }
             _ = heartbeat.tick(), if listener.is_some() => {
                 if let Some(listener) = &mut listener {

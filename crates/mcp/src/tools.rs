@@ -57,7 +57,7 @@ fn tool(operation: &Operation, profile: Profile, fence: &Fence) -> Tool {
         Some(operation.effect == Effect::Reads),
         Some(operation.effect == Effect::Destroys),
         Some(operation.idempotent),
-        Some(operation.open_world && reaches_out(fence)),
+        Some(operation.open_world && reaches_out(&input, fence)),
     );
     let description = format!("{}{}", operation.summary, source(&input, fence));
     let output = object(schema::without_hints(&(operation.reply_schema)()));
@@ -73,10 +73,10 @@ fn tool(operation: &Operation, profile: Profile, fence: &Fence) -> Tool {
     }
 }
 
-/// Whether any call may reach beyond this host. Workspaces have no network so far; a repository
-/// that the user named is cloned on the host.
-fn reaches_out(fence: &Fence) -> bool {
-    fence.repository.is_some()
+/// Whether a call of this tool may reach beyond this host. Workspaces have no network so far; a
+/// repository that the user named is cloned on the host.
+fn reaches_out(input: &Value, fence: &Fence) -> bool {
+    fence.repository.is_some() && input["properties"].get("repo_url").is_some()
 }
 
 /// The request's schema as this profile shows it.
