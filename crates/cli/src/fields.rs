@@ -63,7 +63,7 @@ fn field(name: &str, property: &Value, required: bool) -> Field {
         required,
         content: hint("x-content"),
         command: hint("x-command"),
-        about: property["description"].as_str().unwrap_or_default().replace('\n', " "),
+        about: property["description"].as_str().unwrap_or_default().to_owned(),
     }
 }
 

@@ -213,3 +213,21 @@ fn conveniences_fill_fields() {
         json!({"workspace": "w", "path": "p", "old_string": "- a", "new_string": "--json"})
     );
 }
+
+#[test]
+fn a_server_speaks_only_of_tools_that_it_shows() {
+    for profile in Profile::ALL {
+        let surface = Surface::new(*profile, &Fence::default());
+        let mut texts = vec![pyro_mcp::instructions(&surface)];
+        texts.extend(
+            surface.tools().map(|tool| tool.description.clone().unwrap_or_default().into()),
+        );
+        for text in texts {
+            for operation in OPERATIONS.iter().filter(|operation| !operation.is_in(*profile)) {
+                let names = |word: &str| operation.name.contains('_') && word == operation.name;
+                let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                assert!(!words.any(names), "{} in {}: {text}", operation.name, profile.as_str());
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pyro_engine::Fence;
-use pyro_operations::{Effect, OPERATIONS, Operation, Profile, schema};
+use pyro_operations::{Effect, OPERATIONS, Operation, Profile, list, schema};
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ fn tool(operation: &Operation, profile: Profile, fence: &Fence) -> Tool {
         Some(operation.idempotent),
         Some(operation.open_world && reaches_out(&input, fence)),
     );
-    let description = format!("{}{}", operation.summary, source(&input, fence));
+    let description = format!("{}{}", summary(operation, profile), source(&input, fence));
     let output = object(schema::without_hints(&(operation.reply_schema)()));
     let tool = Tool::new(operation.name, description, Arc::new(object(input)))
         .with_title(operation.title)
@@ -71,6 +71,16 @@ fn tool(operation: &Operation, profile: Profile, fence: &Fence) -> Tool {
     } else {
         tool
     }
+}
+
+/// What the tool does, without sentences about tools that this server does not show.
+fn summary(operation: &Operation, profile: Profile) -> String {
+    let absent = |sentence: &str| {
+        let words = sentence.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter_map(list::find).any(|named| !named.is_in(profile))
+    };
+    let sentences = operation.summary.split_inclusive(". ").filter(|sentence| !absent(sentence));
+    sentences.collect::<String>().trim_end().to_owned()
 }
 
 /// Whether a call of this tool may reach beyond this host. Workspaces have no network so far; a

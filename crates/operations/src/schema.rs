@@ -39,6 +39,10 @@ fn tidy(value: &mut Value) {
                     map.remove(key);
                 }
             }
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                // A doc comment is broken into lines for its file, not for its readers.
+                *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            }
             if let Some(Value::Array(types)) = map.get_mut("type") {
                 types.retain(|t| t != "null");
                 if let [only] = types.as_slice() {
