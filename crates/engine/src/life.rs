@@ -96,13 +96,11 @@ impl Engine {
         if let Some(guest) = self.reach(record)? {
             return Ok(Connected { guest, started: false });
         }
-        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
+        let (lock, record) = self.lock_at_rest(record)?;
         // Another door may have started it while this one waited.
-        if let Some(guest) = self.reach(record)? {
+        if let Some(guest) = self.reach(&record)? {
             return Ok(Connected { guest, started: false });
         }
-        // Or deleted or changed it.
-        let record = self.workspace_at_rest(record)?;
         let (guest, enforcement) = self.start_machine(&record, false, &lock)?;
         let mut store = self.store();
         store.note_enforcement(&record.id, &not_enforced(&enforcement)).or_fail()?;
@@ -111,12 +109,9 @@ impl Engine {
         Ok(Connected { guest, started: true })
     }
 
-    /// The record as it is now, under the operation lock.
-    fn workspace_at_rest(&self, record: &Record) -> Result<Record, Failure> {
-        match self.store().get(&record.id).or_fail()? {
-            Some(now) => Ok(now),
-            None => self.workspace(record.id.as_str()),
-        }
+    /// Waits until nobody looks at the disk through a machine that refuses commands.
+    pub(crate) fn wait_for_looks(&self, record: &Record) -> Result<(), Failure> {
+        self.lock_at_rest(record).map(|_| ())
     }
 
     /// Looks at the disk of a workspace: through its machine where that runs, else through one
@@ -129,11 +124,11 @@ impl Engine {
         if let Some(mut guest) = self.reach(record)? {
             return look(&mut guest);
         }
-        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
-        if let Some(mut guest) = self.reach(record)? {
+        let (lock, record) = self.lock_at_rest(record)?;
+        if let Some(mut guest) = self.reach(&record)? {
             return look(&mut guest);
         }
-        let (mut guest, _) = self.start_machine(record, true, &lock)?;
+        let (mut guest, _) = self.start_machine(&record, true, &lock)?;
         let result = look(&mut guest);
         drop(guest);
         // Held until it is down, so that no other door meets a machine that refuses commands.
@@ -155,17 +150,23 @@ impl Engine {
         crate::crash::point("reset.ended");
         self.import(record)?;
         self.store().end_running(&record.id, pyro_model::ExecState::Cancelled).or_fail()?;
-        let trash = self.layout().trash().join(format!("{}-{generation}", record.id));
-        if !trash.exists() {
-            machine.renew(&directory, &trash).or_fail()?;
-        } else {
-            machine.prepare(&directory).or_fail()?;
-        }
+        // What a killed reset began to move lies in its own trash: whatever stands here now, old or
+        // fresh, goes to another.
+        let base = format!("{}-{generation}", record.id);
+        let trash = (0u32..)
+            .map(|again| match again {
+                0 => self.layout().trash().join(&base),
+                n => self.layout().trash().join(format!("{base}-{n}")),
+            })
+            .find(|path| !path.exists())
+            .unwrap_or_else(|| self.layout().trash().join(&base));
+        machine.renew(&directory, &trash).or_fail()?;
         crate::crash::point("reset.renewed");
         let (_, enforcement) = self.start_machine(record, false, lock)?;
         crate::crash::point("reset.started");
         let event = Event::now(EventKind::Reset, json!({ "to": "baseline" }));
         self.store().end_reset(&record.id, &event).or_fail()?;
+        crate::crash::point("reset.done");
         machine.discard(&[&trash]).or_fail()?;
         Ok(enforcement)
     }

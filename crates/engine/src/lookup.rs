@@ -44,6 +44,12 @@ fn not_found(reference: &str) -> Failure {
         .detail("kind", "workspace")
 }
 
+/// Another door deleted the workspace while this call was at it.
+pub(crate) fn deleted_meanwhile(record: &Record) -> Failure {
+    let failure = not_found(record.id.as_str());
+    Failure { message: format!("workspace {} was deleted meanwhile", record.id), ..failure }
+}
+
 /// At most 80 characters of what a caller wrote.
 pub(crate) fn short(text: &str) -> String {
     text.chars().take(80).collect()

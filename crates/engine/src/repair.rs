@@ -3,10 +3,11 @@
 //! A record in a passing phase whose operation lock is held is being changed now: `busy`. With a
 //! free lock its call is dead, and the phase says what to do (see the store's FORMAT.md).
 
+use pyro_model::{Timestamp, WorkspaceId, WorkspaceState};
 use pyro_operations::{Code, Failure};
 use pyro_store::{OperationLock, Phase, Record};
 
-use crate::{Engine, failure::OrFail};
+use crate::{Engine, failure::OrFail, lookup::deleted_meanwhile};
 
 impl Engine {
     /// Finishes or undoes what another call left.
@@ -27,15 +28,40 @@ impl Engine {
             .detail("workspace", record.id.as_str())
             .detail("phase", record.phase.as_str()));
         };
+        self.finish(record, lock).map(|_| ())
+    }
+
+    /// Waits for the workspace's operation lock; the workspace is at rest then, and stays so while
+    /// the lock is held.
+    ///
+    /// # Errors
+    /// `not_found` when it was deleted meanwhile.
+    pub(crate) fn lock_at_rest(&self, record: &Record) -> Result<(OperationLock, Record), Failure> {
+        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
+        self.finish(record, lock)?.ok_or_else(|| deleted_meanwhile(record))
+    }
+
+    /// Under the lock: finishes or undoes what a dead call left, if it did. `None` when the
+    /// workspace is gone after that.
+    fn finish(
+        &self,
+        record: &Record,
+        lock: OperationLock,
+    ) -> Result<Option<(OperationLock, Record)>, Failure> {
         // Read again under the lock: the other call may have ended in good order meanwhile.
-        let Some(record) = self.store().get(&record.id).or_fail()? else {
+        let now = self.store().get(&record.id).or_fail()?;
+        let Some(record) = now else {
             lock.remove(self.layout(), &record.id);
-            return Ok(());
+            return Ok(None);
         };
         match record.phase {
-            Phase::Live => Ok(()),
-            Phase::Creating | Phase::Deleting => self.remove_all(&record, lock),
-            Phase::Resetting => self.reset_machine(&record, &lock).map(|_| ()),
+            Phase::Live => Ok(Some((lock, record))),
+            Phase::Creating | Phase::Deleting => self.remove_all(&record, lock).map(|()| None),
+            Phase::Resetting => {
+                self.reset_machine(&record, &lock)?;
+                let now = self.store().get(&record.id).or_fail()?;
+                Ok(now.map(|now| (lock, now)))
+            }
         }
     }
 
@@ -46,7 +72,38 @@ impl Engine {
         for record in records {
             let _ = self.repair(&record);
         }
+        self.sweep_unclaimed();
+        self.sweep_locks();
         self.sweep_trash();
+    }
+
+    /// Removes runs whose result nobody came for: their machine stopped by itself, long after the
+    /// command's end.
+    fn sweep_unclaimed(&self) {
+        let Ok(records) = self.store().all() else { return };
+        for record in records.into_iter().filter(|record| record.ephemeral) {
+            let idle_ms = Timestamp::now().0.saturating_sub(record.last_activity_at.0);
+            let over = record.phase == Phase::Live && idle_ms >= record.idle_ttl_s * 1_000;
+            if over && matches!(self.state(&record), Ok(WorkspaceState::Stopped)) {
+                let _ = self.delete(&record);
+            }
+        }
+    }
+
+    /// Removes locks whose call died before there was a record, or after there was one.
+    fn sweep_locks(&self) {
+        let Ok(entries) = std::fs::read_dir(self.layout().operation_locks()) else { return };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let ids: Vec<WorkspaceId> = names.filter_map(|name| name.parse().ok()).collect();
+        for id in ids {
+            let unknown = || matches!(self.store().get(&id), Ok(None));
+            if unknown()
+                && let Ok(Some(lock)) = OperationLock::try_take(self.layout(), &id)
+                && unknown()
+            {
+                lock.remove(self.layout(), &id);
+            }
+        }
     }
 
     fn sweep_trash(&self) {
@@ -78,6 +135,7 @@ impl Engine {
         self.store().remove(&record.id).or_fail()?;
         crate::crash::point("delete.removed");
         lock.remove(self.layout(), &record.id);
+        crate::crash::point("delete.unlocked");
         if trash.exists() {
             machine.discard(&[&trash]).or_fail()?;
         }

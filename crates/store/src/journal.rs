@@ -84,7 +84,7 @@ pub(crate) fn append(
 
 impl Store {
     /// Writes one event; `counts_as_activity` moves `last_activity_at`, `changes_files` makes the
-    /// last diff's counts unknown.
+    /// last diff's counts unknown. Does nothing when the workspace is gone.
     ///
     /// # Errors
     /// The database's own.
@@ -97,8 +97,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         const STEP: &str = "write the journal";
         let transaction = self.write(STEP)?;
-        append(&transaction, id, event)?;
-        transaction
+        let known = transaction
             .prepare_cached(
                 "UPDATE workspaces SET \
                  last_activity_at = CASE WHEN ?2 THEN max(last_activity_at, ?4) ELSE last_activity_at END, \
@@ -108,6 +107,10 @@ impl Store {
             .during(STEP)?
             .execute(params![id.as_str(), counts_as_activity, changes_files, integer(event.at.0)])
             .during(STEP)?;
+        // Another door may have deleted it meanwhile, and its journal with it.
+        if known == 1 {
+            append(&transaction, id, event)?;
+        }
         transaction.commit().during(STEP)
     }
 

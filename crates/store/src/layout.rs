@@ -123,6 +123,12 @@ impl Layout {
         self.home.join("locks").join(id.as_str())
     }
 
+    /// All locks of workspaces.
+    #[must_use]
+    pub fn operation_locks(&self) -> PathBuf {
+        self.home.join("locks")
+    }
+
     /// Root file systems.
     #[must_use]
     pub fn environments(&self) -> PathBuf {

@@ -288,17 +288,17 @@ impl Store {
         transaction.commit().during(STEP)
     }
 
-    /// Writes name and labels.
+    /// Writes name and labels. `false` when the workspace is gone.
     ///
     /// # Errors
     /// `NameTaken`, or the database's own.
-    pub fn update_names(&mut self, record: &Record, event: &Event) -> Result<(), StoreError> {
+    pub fn update_names(&mut self, record: &Record, event: &Event) -> Result<bool, StoreError> {
         const STEP: &str = "update the workspace";
         let transaction = self.write(STEP)?;
         if let Some(name) = &record.name {
             name_is_free(&transaction, name, &record.id)?;
         }
-        transaction
+        let changed = transaction
             .execute(
                 "UPDATE workspaces SET name = ?2, labels = ?3 WHERE id = ?1",
                 params![
@@ -308,8 +308,11 @@ impl Store {
                 ],
             )
             .during(STEP)?;
-        journal::append(&transaction, &record.id, event)?;
-        transaction.commit().during(STEP)
+        if changed == 1 {
+            journal::append(&transaction, &record.id, event)?;
+        }
+        transaction.commit().during(STEP)?;
+        Ok(changed == 1)
     }
 
     /// Notes what the last diff found.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pyro_machine::{Guest, GuestError};
 use pyro_model::{ExecId, OutputStream, Timestamp, limits};
-use pyro_operations::Failure;
+use pyro_operations::{Code, Failure};
 use pyro_protocol::{
     GuestMessage, HostMessage,
     exec::{ExecStart, Follow, Program},
@@ -21,6 +21,7 @@ use crate::{
 const PROMPT: Duration = Duration::from_secs(30);
 
 /// One command to start.
+#[derive(Clone)]
 pub(super) struct Command {
     pub(super) exec: ExecId,
     pub(super) line: String,
@@ -91,6 +92,12 @@ pub(super) fn start(
         GuestMessage::Failed(refusal) => Err(refusal.into_failure()),
         _ => Err(GuestError::Unexpected { call: "exec" }.into_failure()),
     }
+}
+
+/// Whether a start was refused because the machine was only started to look at its disk.
+pub(super) fn met_a_look(failure: &Failure) -> bool {
+    failure.code == Code::InvalidArgument
+        && failure.details.get("what").is_some_and(|what| what == "the machine")
 }
 
 /// Takes a command up again. `None` when the agent does not know it (any more).

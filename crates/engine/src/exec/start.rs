@@ -32,15 +32,22 @@ impl Handle<WorkspaceExec> for Engine {
         };
         let mut connected = self.connect(&record)?;
         crate::crash::point("exec.connected");
-        let call =
-            attend::start(&mut connected.guest, command, context).map_err(
-                |failure| match failure.code {
-                    Code::NotFound => failure.hint(
+        let call = loop {
+            match attend::start(&mut connected.guest, command.clone(), context) {
+                Ok(call) => break call,
+                Err(failure) if attend::met_a_look(&failure) => {
+                    drop(connected);
+                    self.wait_for_looks(&record)?;
+                    connected = self.connect(&record)?;
+                }
+                Err(failure) if failure.code == Code::NotFound => {
+                    return Err(failure.hint(
                         "cwd must be a directory of the workspace; workspace_file_list shows them",
-                    ),
-                    _ => failure,
-                },
-            )?;
+                    ));
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
         crate::crash::point("exec.started");
         let patience = attend::patience(request.wait_s, context);
         let attended = attend::attend(&mut connected.guest, call, &exec, patience, context)?;

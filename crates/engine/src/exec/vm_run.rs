@@ -55,8 +55,10 @@ impl Handle<VmRun> for Engine {
             }
             Ok((reply, None)) => Ok(reply),
             Err(failure) => {
-                if !context.leaves_command() {
-                    self.end_ephemeral(&record)?;
+                // What was left running is live by now, and found like any other workspace.
+                let now = self.store().get(&record.id);
+                if !matches!(now, Ok(Some(now)) if now.phase == Phase::Live) {
+                    let _ = self.end_ephemeral(&record);
                 }
                 Err(failure)
             }
@@ -86,8 +88,15 @@ impl Engine {
         let call = attend::start(&mut guest, command, context)?;
         crate::crash::point("run.started");
         let patience = attend::patience(request.wait_s, context);
-        let attended = attend::attend(&mut guest, call, &exec, patience, context)?;
+        let attended = match attend::attend(&mut guest, call, &exec, patience, context) {
+            Err(failure) if context.leaves_command() => {
+                self.store().set_phase(&record.id, Phase::Live, None).or_fail()?;
+                return Err(failure);
+            }
+            other => other?,
+        };
         drop(guest);
+        crate::crash::point("run.ended");
         let running = attended == Attended::Running;
         if running {
             // It outlives this call: from now on it is found like any other workspace.
@@ -107,7 +116,7 @@ impl Engine {
 
     /// Removes a run's workspace, once its result was answered.
     pub(super) fn end_ephemeral(&self, record: &Record) -> Result<(), Failure> {
-        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
-        self.remove_all(record, lock)
+        // Through its phase, as any deletion: killed half-way, the next call goes on.
+        self.delete(record)
     }
 }

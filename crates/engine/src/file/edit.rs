@@ -26,8 +26,11 @@ impl Handle<WorkspaceFileEdit> for Engine {
             new: request.new_string,
             all: request.replace_all,
         });
+        self.expect_change(&record)?;
+        crate::crash::point("edit.begun");
         let (answer, started) = self.ask_files(&record, Need::Guest, message, context)?;
         let GuestMessage::Edited(edited) = answer else { return Err(unexpected("edit")) };
+        crate::crash::point("edit.done");
         let facts = json!({ "path": path, "replacements": edited.replacements });
         self.store()
             .journal(&record.id, &Event::now(EventKind::Edited, facts), true, true)

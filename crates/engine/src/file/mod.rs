@@ -28,6 +28,15 @@ enum Need {
 }
 
 impl Engine {
+    /// Forgets how many changes there are, before there is another: killed after it, nobody would
+    /// know.
+    fn expect_change(&self, record: &Record) -> Result<(), Failure> {
+        match record.changed_files {
+            Some(_) => self.store().forget_changes(&record.id).or_fail(),
+            None => Ok(()),
+        }
+    }
+
     /// Asks the agent one thing; whether the machine had to be started for it.
     fn ask_files(
         &self,

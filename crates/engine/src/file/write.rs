@@ -39,6 +39,8 @@ impl Handle<WorkspaceFileWrite> for Engine {
             content,
             executable: request.executable,
         });
+        self.expect_change(&record)?;
+        crate::crash::point("write.begun");
         let (answer, started) = self.ask_files(&record, Need::Guest, message, context)?;
         let GuestMessage::Written(written) = answer else { return Err(unexpected("write")) };
         crate::crash::point("write.done");

@@ -43,7 +43,11 @@ impl Handle<WorkspaceCreate> for Engine {
         crate::crash::point("create.started");
         let facts = json!({ "environment": made.record.environment, "seed": made.record.seed });
         let event = Event::now(EventKind::Created, facts);
-        self.store().set_phase(&made.record.id, Phase::Live, Some(&event)).or_fail()?;
+        let said = self.store().set_phase(&made.record.id, Phase::Live, Some(&event)).or_fail();
+        if let Err(failure) = said {
+            let _ = self.remove_all(&made.record, made.lock);
+            return Err(failure);
+        }
         crate::crash::point("create.live");
         let mut record = made.record;
         record.phase = Phase::Live;
@@ -72,6 +76,7 @@ impl Engine {
     pub(crate) fn make(&self, plan: Plan) -> Result<Made, Failure> {
         let Plan { mut record, most, notices, lacking_tools, held } = plan;
         let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
+        crate::crash::point("create.locked");
         if let Err(error) = self.store().insert(&record, most) {
             lock.remove(self.layout(), &record.id);
             return Err(error).or_fail();
@@ -85,7 +90,9 @@ impl Engine {
                 Ok(Made { record, guest, lock, notices, lacking_tools })
             }
             Err(failure) => {
-                self.remove_all(&record, lock)?;
+                // The caller hears what went wrong first; what cannot be removed now (a full disk)
+                // is removed by the next call.
+                let _ = self.remove_all(&record, lock);
                 Err(failure)
             }
         }

@@ -56,7 +56,7 @@ impl Handle<WorkspaceDelete> for Engine {
 
 impl Engine {
     /// Ends and removes a workspace.
-    pub(super) fn delete(&self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn delete(&self, record: &Record) -> Result<(), Failure> {
         let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
         if !self.store().set_phase(&record.id, Phase::Deleting, None).or_fail()? {
             // Another door deleted it while this one waited.
@@ -73,7 +73,9 @@ impl Engine {
         let mut kept =
             Kept { changed_files: 0, unexported: false, patch: None, notices: Vec::new() };
         self.forget_old_patches();
-        if record.changed_files == Some(0) && self.import_is_current(record) {
+        let at_rest =
+            || matches!(self.store().running(&record.id), Ok(running) if running.is_empty());
+        if record.changed_files == Some(0) && self.import_is_current(record) && at_rest() {
             return kept;
         }
         match self.whole_patch(record, context) {

@@ -1,13 +1,13 @@
 //! `workspace_reset`.
 
 use pyro_operations::{
-    Code, Failure,
+    Failure,
     reply::{Lost, WorkspaceReply},
     workspace::WorkspaceReset,
 };
-use pyro_store::{OperationLock, Phase, Record};
+use pyro_store::{Phase, Record};
 
-use crate::{Context, Engine, Handle, failure::OrFail, life::not_enforced};
+use crate::{Context, Engine, Handle, life::not_enforced};
 
 /// Changed files that a reply shows.
 const SHOWN: usize = 50;
@@ -22,13 +22,7 @@ impl Handle<WorkspaceReset> for Engine {
         if request.dry_run {
             return self.preview(&record, context);
         }
-        let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
-        let Some(mut record) = self.store().get(&record.id).or_fail()? else {
-            return Err(Failure::new(
-                Code::NotFound,
-                format!("workspace {} was deleted meanwhile", record.id),
-            ));
-        };
+        let (lock, mut record) = self.lock_at_rest(&record)?;
         let enforcement = self.reset_machine(&record, &lock)?;
         record.not_enforced = not_enforced(&enforcement);
         record.phase = Phase::Live;

@@ -5,7 +5,7 @@ use pyro_operations::{Code, Failure, reply::WorkspaceReply, workspace::Workspace
 use pyro_store::{Event, EventKind};
 use serde_json::json;
 
-use crate::{Context, Engine, Handle, failure::OrFail};
+use crate::{Context, Engine, Handle, failure::OrFail, lookup::deleted_meanwhile};
 
 impl Handle<WorkspaceUpdate> for Engine {
     fn handle(&self, request: WorkspaceUpdate, _: &Context) -> Result<WorkspaceReply, Failure> {
@@ -27,7 +27,9 @@ impl Handle<WorkspaceUpdate> for Engine {
         }
         let event =
             Event::now(EventKind::Updated, json!({ "name": record.name, "labels": record.labels }));
-        self.store().update_names(&record, &event).or_fail()?;
+        if !self.store().update_names(&record, &event).or_fail()? {
+            return Err(deleted_meanwhile(&record));
+        }
         let mut reply = self.show(&record, false)?;
         reply.verdict = format!("updated {}", record.id);
         Ok(reply)
