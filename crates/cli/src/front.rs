@@ -79,7 +79,7 @@ fn ps(globals: &Globals) -> Result<(), Failure> {
     if globals.json {
         terminal::out(format!("{reply}\n").as_bytes());
     } else if let Some(operation) = list::find(WorkspaceList::NAME) {
-        render::reply(&Asked::new(operation, globals), &request, &reply, None);
+        render::reply(&Asked::new(operation, Vec::new(), globals), &request, &reply, None);
     }
     Ok(())
 }

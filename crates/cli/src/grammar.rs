@@ -44,9 +44,17 @@ impl Leaf {
         }
     }
 
-    fn command(&self) -> Command {
+    /// The fields of an operation's request.
+    pub(crate) fn fields(&self) -> Vec<Field> {
         match self {
-            Leaf::Operation(operation) => operation_command(operation),
+            Leaf::Operation(operation) => fields::of(&(operation.request_schema)()),
+            Leaf::Own(_) => Vec::new(),
+        }
+    }
+
+    fn command(&self, fields: &[Field]) -> Command {
+        match self {
+            Leaf::Operation(operation) => operation_command(operation, fields),
             Leaf::Own(own) => own_command(*own),
         }
     }
@@ -71,12 +79,12 @@ pub(crate) fn find<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<Leaf>
     None
 }
 
-/// `pyro` with only this leaf.
-pub(crate) fn only(leaf: &Leaf) -> Command {
+/// `pyro` with only this leaf, which has these fields.
+pub(crate) fn only(leaf: &Leaf, fields: &[Field]) -> Command {
     let words = leaf.words();
     let groups = words.iter().enumerate().rev().skip(1);
-    let inner =
-        groups.fold(leaf.command(), |inner, (depth, _)| group(&words[..=depth]).subcommand(inner));
+    let inner = groups
+        .fold(leaf.command(fields), |inner, (depth, _)| group(&words[..=depth]).subcommand(inner));
     root().subcommand(inner)
 }
 
@@ -88,7 +96,7 @@ pub(crate) fn tree() -> Command {
 fn insert(parent: Command, words: &'static [&'static str], depth: usize, leaf: &Leaf) -> Command {
     let word = words[depth];
     if depth + 1 == words.len() {
-        return parent.subcommand(leaf.command());
+        return parent.subcommand(leaf.command(&leaf.fields()));
     }
     let parent = match parent.find_subcommand(word) {
         Some(_) => parent,
@@ -137,21 +145,20 @@ fn own_command(own: front::Own) -> Command {
     }
 }
 
-fn operation_command(operation: &Operation) -> Command {
-    let fields = fields::of(&(operation.request_schema)());
+fn operation_command(operation: &Operation, fields: &[Field]) -> Command {
     let extras = conveniences::of(operation.name);
-    let about = spoken(operation.summary, &fields);
+    let about = spoken(operation.summary, fields);
     let mut command = Command::new(*operation.command.last().unwrap_or(&operation.name))
         .about(operation.title)
         .long_about(about);
-    for field in &fields {
-        command = command.args(field_arguments(field, &fields, extras));
+    for field in fields {
+        command = command.args(field_arguments(field, fields, extras));
         if field.content {
             command = command.group(source_group(field));
         }
     }
     if fields.iter().any(|field| field.content) {
-        command = command.arg(stdin_mark(&fields));
+        command = command.arg(stdin_mark(fields));
     }
     command.args(extras.iter().filter_map(|extra| extra.argument()))
 }

@@ -1,9 +1,8 @@
 //! The doors agree, for every row of the list. What is compared is made by the doors' own code.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use clap::Command;
-use pyro_engine::Fence;
 use pyro_mcp::{Surface, described};
 use pyro_operations::{OPERATIONS, Operation, Profile, Reach};
 use serde_json::{Map, Value, json};
@@ -15,7 +14,8 @@ use crate::{
 };
 
 fn leaf(operation: &'static Operation) -> Command {
-    grammar::only(&Leaf::Operation(operation))
+    let leaf = Leaf::Operation(operation);
+    grammar::only(&leaf, &leaf.fields())
 }
 
 /// The innermost command, built.
@@ -78,7 +78,7 @@ fn parsed(operation: &'static Operation, typed: &[String]) -> Value {
 
 #[test]
 fn every_row_is_a_command_and_every_row_for_models_is_a_tool() {
-    let surface = Surface::new(Profile::WorkspaceFull, &Fence::default());
+    let surface = Surface::new(Profile::WorkspaceFull, Arc::default());
     let tools: BTreeSet<&str> = surface.operations().map(|operation| operation.name).collect();
     for operation in OPERATIONS {
         let found = grammar::find(operation.command.iter().copied());
@@ -158,7 +158,7 @@ fn what_a_schema_requires_a_command_requires() {
 #[test]
 fn core_tools_leave_out_what_is_marked_and_nothing_else() {
     for profile in Profile::ALL {
-        let surface = Surface::new(*profile, &Fence::default());
+        let surface = Surface::new(*profile, Arc::default());
         for (operation, tool) in surface.operations().zip(surface.tools()) {
             let full = (operation.request_schema)();
             let tool = described(tool);
@@ -217,7 +217,7 @@ fn conveniences_fill_fields() {
 #[test]
 fn a_server_speaks_only_of_tools_that_it_shows() {
     for profile in Profile::ALL {
-        let surface = Surface::new(*profile, &Fence::default());
+        let surface = Surface::new(*profile, Arc::default());
         let mut texts = vec![pyro_mcp::instructions(&surface)];
         texts.extend(
             surface.tools().map(|tool| tool.description.clone().unwrap_or_default().into()),

@@ -15,7 +15,7 @@ use crate::{
     arguments,
     conveniences::{self, Extra},
     exit,
-    fields::{self, Field},
+    fields::Field,
     follow::Followed,
     globals::Globals,
     pages, render,
@@ -31,8 +31,11 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) fn new(operation: &'static Operation, globals: &'a Globals) -> Self {
-        let fields = fields::of(&(operation.request_schema)());
+    pub(crate) fn new(
+        operation: &'static Operation,
+        fields: Vec<Field>,
+        globals: &'a Globals,
+    ) -> Self {
         Self { operation, fields, globals, extras: Vec::new() }
     }
 
@@ -80,10 +83,11 @@ pub(crate) fn fail(failure: &Failure, fields: &[Field], json: bool, of_a_command
 /// Does what was asked for, once for each request.
 pub(crate) fn operation(
     operation: &'static Operation,
+    fields: Vec<Field>,
     matches: &ArgMatches,
     globals: &Globals,
 ) -> u8 {
-    let mut asked = Asked::new(operation, globals);
+    let mut asked = Asked::new(operation, fields, globals);
     let extras = conveniences::of(operation.name);
     asked.extras = extras
         .iter()

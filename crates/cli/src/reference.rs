@@ -1,10 +1,9 @@
 //! The reference pages, made from what the doors themselves are made from. Checked in, and compared
 //! by a test.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, sync::Arc};
 
 use pyro::{Code, Failure};
-use pyro_engine::Fence;
 use pyro_mcp::{Surface, described, instructions};
 use pyro_operations::{OPERATIONS, Profile, Reach};
 use serde_json::Value;
@@ -69,7 +68,7 @@ fn mcp() -> String {
         let _ = writeln!(page, "| `{}` | `pyro {command}` | {profiles} |", operation.name);
     }
     for profile in Profile::ALL {
-        let surface = Surface::new(*profile, &Fence::default());
+        let surface = Surface::new(*profile, Arc::default());
         let _ = write!(page, "\n## `{}`\n\nInstructions:\n\n```\n", profile.as_str());
         let _ = writeln!(page, "{}\n```", instructions(&surface));
         for tool in surface.tools() {
@@ -82,7 +81,7 @@ fn mcp() -> String {
         }
     }
     page.push_str("\n## Replies\n");
-    for tool in Surface::new(Profile::WorkspaceFull, &Fence::default()).tools() {
+    for tool in Surface::new(Profile::WorkspaceFull, Arc::default()).tools() {
         let tool = described(tool);
         let _ = write!(page, "\n### {}\n", tool["name"].as_str().unwrap_or_default());
         block(&mut page, &tool["outputSchema"]);

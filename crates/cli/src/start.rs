@@ -6,7 +6,9 @@ use clap::{ArgMatches, Command, error::ErrorKind};
 use pyro::{Code, Failure};
 
 use crate::{
-    exit, front,
+    exit,
+    fields::Field,
+    front,
     globals::{self, Globals},
     grammar::{self, Leaf},
     perform, terminal,
@@ -27,13 +29,14 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 
 fn dispatch(arguments: &[OsString]) -> u8 {
     let leaf = grammar::find(globals::words(arguments));
+    let fields = leaf.map(|leaf| leaf.fields()).unwrap_or_default();
     let command = match &leaf {
-        Some(leaf) => grammar::only(leaf),
+        Some(leaf) => grammar::only(leaf, &fields),
         None => grammar::tree(),
     };
     match parse(command, arguments) {
         Ok(matches) => match leaf {
-            Some(leaf) => perform_leaf(leaf, &matches),
+            Some(leaf) => perform_leaf(leaf, fields, &matches),
             None => front::overview(&Globals::from_matches(&matches)),
         },
         Err(error) => refuse(&error, leaf, arguments),
@@ -44,14 +47,14 @@ fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, clap::E
     command.try_get_matches_from(arguments)
 }
 
-fn perform_leaf(leaf: Leaf, matches: &ArgMatches) -> u8 {
+fn perform_leaf(leaf: Leaf, fields: Vec<Field>, matches: &ArgMatches) -> u8 {
     let mut innermost = matches;
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;
     }
     let globals = Globals::from_matches(innermost);
     match leaf {
-        Leaf::Operation(operation) => perform::operation(operation, innermost, &globals),
+        Leaf::Operation(operation) => perform::operation(operation, fields, innermost, &globals),
         Leaf::Own(own) => own.run(innermost, &globals),
     }
 }

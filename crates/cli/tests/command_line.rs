@@ -45,6 +45,8 @@ fn mistakes_in_the_arguments_are_usage_errors() {
     let output = home.run(&["run", "cargo", "test"]);
     assert_eq!(output.status.code(), Some(125));
     assert!(text(&output.stderr).contains("put `--` before the command"));
+    let output = home.run(&["run", "cargo", "--", "test"]);
+    assert!(text(&output.stderr).contains("put `--` before it"), "{output:?}");
     let reply = home.json(&["workspace", "file", "read", "w"]);
     assert_eq!(reply["error"]["code"], "invalid_argument");
     assert!(reply["error"]["message"].as_str().unwrap().contains("<PATH>"), "{reply}");

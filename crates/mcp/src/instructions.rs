@@ -58,7 +58,7 @@ const MOVES: &[Move] = &[
 /// The instructions of a server with these tools.
 #[must_use]
 pub fn instructions(surface: &Surface) -> String {
-    let present = |name: &&str| surface.find(name).is_some();
+    let present = |name: &&str| surface.shows(name);
     let mut text = String::from(
         "pyro gives you disposable, isolated workspaces. Do the work in them, through these tools, \
          and not with the host's own shell and file tools: the user's files stay as they are until \

@@ -3,7 +3,7 @@
 //! At the end of input, calls that are about to answer may do so; then every wait is given up,
 //! with the engine told that the caller went away, so that commands go on. All within 200 ms.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use pyro_engine::{Fence, Settings};
 use pyro_operations::{Code, Failure, Profile};
@@ -48,8 +48,9 @@ pub fn serve(serving: Serving) -> Result<(), Failure> {
 
 async fn run(serving: Serving) {
     let (leave, leaving) = watch::channel(false);
-    let surface = Surface::new(serving.profile, &serving.fence);
-    let server = Server::new(surface, serving.settings, serving.fence, serving.cwd, leaving);
+    let fence = Arc::new(serving.fence);
+    let surface = Surface::new(serving.profile, Arc::clone(&fence));
+    let server = Server::new(surface, serving.settings, fence, serving.cwd, leaving);
     let (reader, writer) = stdio_pipes();
     let (reader, mut ended) = EndOfInput::new(reader);
     // Input that ends, or is no MCP, before the first request: there is nobody to answer.

@@ -18,7 +18,7 @@ use rmcp::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{Surface, answer::answer, call, instructions};
+use crate::{Surface, answer::answer, call, instructions, tools::Shown};
 
 /// One server for one client.
 pub(crate) struct Server {
@@ -33,12 +33,12 @@ impl Server {
     pub(crate) fn new(
         surface: Surface,
         settings: Settings,
-        fence: Fence,
+        fence: Arc<Fence>,
         cwd: PathBuf,
         leaving: watch::Receiver<bool>,
     ) -> Self {
         let engine = OpenOnce { settings, engine: Arc::default() };
-        Self { surface, engine, fence: Arc::new(fence), cwd, leaving }
+        Self { surface, engine, fence, cwd, leaving }
     }
 
     fn context(&self) -> Result<Context, Failure> {
@@ -79,7 +79,7 @@ impl ServerHandler for Server {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.surface.find(name).map(|(_, tool)| tool.clone())
+        self.surface.find(name).map(|shown| shown.tool.clone())
     }
 
     async fn call_tool(
@@ -87,18 +87,17 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some((operation, tool)) = self.surface.find(&request.name) else {
-            let shown: String = request.name.chars().take(80).collect();
-            return Err(ErrorData::invalid_params(format!("tool `{shown}` not found"), None));
+        let Some(shown) = self.surface.find(&request.name) else {
+            let name: String = request.name.chars().take(80).collect();
+            return Err(ErrorData::invalid_params(format!("tool `{name}` not found"), None));
         };
         let arguments = request.arguments.unwrap_or_default();
-        let result = match withheld(operation.name, &(operation.request_schema)(), tool, &arguments)
-        {
+        let result = match withheld(shown, &arguments) {
             Some(failure) => Err(failure),
             None => self
-                .do_call(operation.name, arguments, &context)
+                .do_call(shown.operation.name, arguments, &context)
                 .await
-                .map_err(|failure| with_shown_fields(failure, tool)),
+                .map_err(|failure| with_shown_fields(failure, &shown.tool)),
         };
         Ok(answer(result).into())
     }
@@ -111,16 +110,14 @@ fn shown_fields(tool: &Tool) -> Vec<&str> {
 }
 
 /// A field that exists, but not on this server: for the model it is an unknown one.
-fn withheld(name: &str, full: &Value, tool: &Tool, arguments: &JsonObject) -> Option<Failure> {
-    let shown = shown_fields(tool);
-    let full = full["properties"].as_object()?;
-    let field =
-        arguments.keys().find(|key| full.contains_key(*key) && !shown.contains(&key.as_str()))?;
-    let failure = Failure::new(Code::InvalidArgument, format!("{name}: unknown field `{field}`"))
+fn withheld(shown: &Shown, arguments: &JsonObject) -> Option<Failure> {
+    let field = shown.withheld.iter().find(|field| arguments.contains_key(*field))?;
+    let message = format!("{}: unknown field `{field}`", shown.operation.name);
+    let failure = Failure::new(Code::InvalidArgument, message)
         .detail("kind", "field")
         .detail("field", field.as_str())
         .detail("fields", Value::Null);
-    Some(with_shown_fields(failure, tool))
+    Some(with_shown_fields(failure, &shown.tool))
 }
 
 /// A refusal that lists the valid fields lists those that this server shows.
@@ -128,7 +125,7 @@ fn with_shown_fields(mut failure: Failure, tool: &Tool) -> Failure {
     if failure.code == Code::InvalidArgument && failure.details.contains_key("fields") {
         let shown = shown_fields(tool);
         failure.hint = format!("valid fields: {}", shown.join(", "));
-        failure = failure.clone().detail("fields", shown);
+        failure.details.insert("fields".to_owned(), shown.into());
     }
     failure
 }

@@ -1,46 +1,62 @@
 //! Which tools a server shows, and how each is described: rows of the list as MCP tools.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyro_engine::Fence;
 use pyro_operations::{Effect, OPERATIONS, Operation, Profile, list, schema};
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
-/// The tools of one server.
+/// The tools of one server. Their schemas are made when they are first asked for, so that a client
+/// is greeted at once.
 #[derive(Debug)]
 pub struct Surface {
-    tools: Vec<(&'static Operation, Tool)>,
+    profile: Profile,
+    fence: Arc<Fence>,
+    tools: OnceLock<Vec<Shown>>,
+}
+
+/// One tool.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) operation: &'static Operation,
+    pub(crate) tool: Tool,
+    /// Fields that the operation has and this server does not show.
+    pub(crate) withheld: Vec<String>,
 }
 
 impl Surface {
     /// What a server with this profile shows, within what its user allows.
     #[must_use]
-    pub fn new(profile: Profile, fence: &Fence) -> Self {
-        let tools = OPERATIONS
-            .iter()
-            .filter(|operation| operation.is_in(profile))
-            .map(|operation| (operation, tool(operation, profile, fence)))
-            .collect();
-        Self { tools }
+    pub fn new(profile: Profile, fence: Arc<Fence>) -> Self {
+        Self { profile, fence, tools: OnceLock::new() }
     }
 
-    /// The tools, in the order of the list.
-    pub fn tools(&self) -> impl Iterator<Item = &Tool> {
-        self.tools.iter().map(|(_, tool)| tool)
-    }
-
-    /// The rows behind them.
+    /// The rows behind the tools, in the order of the list.
     pub fn operations(&self) -> impl Iterator<Item = &'static Operation> {
-        self.tools.iter().map(|(operation, _)| *operation)
+        let profile = self.profile;
+        OPERATIONS.iter().filter(move |operation| operation.is_in(profile))
+    }
+
+    /// The tools, in the same order.
+    pub fn tools(&self) -> impl Iterator<Item = &Tool> {
+        self.shown().iter().map(|shown| &shown.tool)
+    }
+
+    /// Whether there is a tool of this name.
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        self.operations().any(|operation| operation.name == name)
     }
 
     /// One tool by its name.
-    pub(crate) fn find(&self, name: &str) -> Option<(&'static Operation, &Tool)> {
-        self.tools
-            .iter()
-            .find(|(operation, _)| operation.name == name)
-            .map(|(operation, tool)| (*operation, tool))
+    pub(crate) fn find(&self, name: &str) -> Option<&Shown> {
+        self.shown().iter().find(|shown| shown.operation.name == name)
+    }
+
+    fn shown(&self) -> &[Shown] {
+        self.tools.get_or_init(|| {
+            self.operations().map(|operation| show(operation, self.profile, &self.fence)).collect()
+        })
     }
 }
 
@@ -50,8 +66,8 @@ pub fn described(tool: &Tool) -> Value {
     serde_json::to_value(tool).unwrap_or_default()
 }
 
-fn tool(operation: &Operation, profile: Profile, fence: &Fence) -> Tool {
-    let input = shown(operation, profile);
+fn show(operation: &'static Operation, profile: Profile, fence: &Fence) -> Shown {
+    let (input, withheld) = narrowed(operation, profile);
     let annotations = ToolAnnotations::from_raw(
         Some(operation.title.to_owned()),
         Some(operation.effect == Effect::Reads),
@@ -66,11 +82,12 @@ fn tool(operation: &Operation, profile: Profile, fence: &Fence) -> Tool {
         .with_raw_output_schema(Arc::new(output))
         .with_annotations(annotations);
     // Claude Code hides tools behind a search unless told otherwise.
-    if operation.profiles.contains(&Profile::WorkspaceCore) {
+    let tool = if operation.profiles.contains(&Profile::WorkspaceCore) {
         tool.with_meta(MetaObject(object(json!({"anthropic/alwaysLoad": true}))))
     } else {
         tool
-    }
+    };
+    Shown { operation, tool, withheld }
 }
 
 /// What the tool does, without sentences about tools that this server does not show.
@@ -89,19 +106,26 @@ fn reaches_out(input: &Value, fence: &Fence) -> bool {
     fence.repository.is_some() && input["properties"].get("repo_url").is_some()
 }
 
-/// The request's schema as this profile shows it.
-fn shown(operation: &Operation, profile: Profile) -> Value {
+/// The request's schema as this profile shows it, and the fields that it leaves out.
+fn narrowed(operation: &Operation, profile: Profile) -> (Value, Vec<String>) {
     let mut full = (operation.request_schema)();
+    let mut withheld = Vec::new();
     if profile != Profile::WorkspaceFull
         && let Some(properties) = full.get_mut("properties").and_then(Value::as_object_mut)
     {
-        properties.retain(|_, property| property.get("x-full").is_none());
+        properties.retain(|name, property| {
+            let stays = property.get("x-full").is_none();
+            if !stays {
+                withheld.push(name.clone());
+            }
+            stays
+        });
     }
     if let Value::Object(root) = &mut full {
         // The row's summary says the same at the tool.
         root.remove("description");
     }
-    schema::without_hints(&full)
+    (schema::without_hints(&full), withheld)
 }
 
 /// What a tool that seeds takes when it is not told.

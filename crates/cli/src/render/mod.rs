@@ -63,6 +63,7 @@ pub(crate) fn reply(
                 "isolation",
                 "changed_files",
                 "last_activity_at",
+                "labels",
             ];
             rows(asked, reply, "workspaces", &columns);
         }

@@ -34,6 +34,12 @@ fn cell(value: Option<&Value>) -> String {
         None => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
+        Some(Value::Object(pairs)) => {
+            let pair = |(key, value): (&String, &Value)| {
+                format!("{key}={}", value.as_str().unwrap_or_default())
+            };
+            pairs.iter().map(pair).collect::<Vec<_>>().join(",")
+        }
         Some(other) => other.to_string(),
     };
     shown(&text).replace(['\n', '\t'], " ")
