@@ -1,0 +1,27 @@
+# The only vocabulary of this repository. Nothing needs to be installed first: each target
+# installs what it lacks (as root) or prints the command that does (as an ordinary user).
+# What a target does stands in scripts/; this file only names it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check test bench install clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## build pyro and watch it repair a crate with a failing test, by hand and through MCP
+	@scripts/demo
+
+check: ## formatting, lints, licences and sources of dependencies, structure of the code
+	@scripts/check
+
+test: ## everything that must pass; says what was skipped and why
+	@scripts/test
+
+bench: ## measure pyro beside bwrap and podman
+	@scripts/bench
+
+install: ## build pyro and put it in ~/.local/bin, or in PREFIX/bin
+	@scripts/install
+
+clean: ## remove everything that was built or cached here
+	@scripts/clean
