@@ -189,7 +189,10 @@ fn run_again_as(user: &str, name: &str) {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: this one's threads start programs all the time, and each holds a copy
+    // of every open descriptor for a moment, which would keep the new file from being run.
+    let copy = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copy.unwrap().success());
     let output = Command::new("setpriv")
         .args(["--reuid", user, "--regid", user, "--init-groups", "--"])
         .arg(&program)
