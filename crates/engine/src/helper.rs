@@ -55,6 +55,8 @@ pub(crate) fn perform_in_map(
         UnpackError::io("work in the id map on", target.as_os_str().as_encoded_bytes(), error)
     };
     let work = serde_json::to_string(work).map_err(|error| failed(error.into()))?;
+    // By its path: in the map, `/proc/self/exe` is the program that makes the map.
+    let program = std::env::current_exe().map_err(failed)?;
     let arguments = [OsStr::new(TREE), OsStr::new(&work), target.as_os_str()];
     let streams = Streams {
         stdin: archive.map_or_else(Stdio::null, Stdio::from),
@@ -62,7 +64,7 @@ pub(crate) fn perform_in_map(
         stderr: Stdio::null(),
     };
     let mut child = machine
-        .run_mapped(OsStr::new("/proc/self/exe"), &arguments, streams)
+        .run_mapped(program.as_os_str(), &arguments, streams)
         .map_err(|error| failed(std::io::Error::other(error)))?;
     let mut answer = Vec::new();
     let read = match child.stdout.take() {

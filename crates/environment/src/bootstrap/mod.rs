@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -116,8 +117,10 @@ impl Bootstrap<'_> {
                 command.arg("--mode=root").env("TMPDIR", &work);
             }
             // Its user namespace has other ids than ours and could not enter the build directory.
+            // At its end it hangs up on its whole process group, which must not be ours or that of
+            // the script we run in.
             StoredOwnership::Mapped { .. } => {
-                command.arg("--mode=unshare").env_remove("TMPDIR");
+                command.arg("--mode=unshare").env_remove("TMPDIR").process_group(0);
             }
         }
         command.args(["--variant=minbase", "--format=tar", "--verbose"]);
