@@ -148,6 +148,25 @@ impl Store {
             .map(|_| ())
     }
 
+    /// Marks one command, if it still runs in the records.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn end_one(
+        &mut self,
+        id: &WorkspaceId,
+        exec: &ExecId,
+        state: ExecState,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "UPDATE execs SET state = ?3 WHERE workspace = ?1 AND id = ?2 AND state = 'running'",
+                params![id.as_str(), exec.as_str(), state.as_str()],
+            )
+            .during("end the command")
+            .map(|_| ())
+    }
+
     /// One command of a workspace.
     ///
     /// # Errors

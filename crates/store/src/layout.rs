@@ -93,6 +93,12 @@ impl Layout {
         self.home.join("pyro.db")
     }
 
+    /// What was written to the database and not yet moved into it.
+    #[must_use]
+    pub fn database_log(&self) -> PathBuf {
+        self.home.join("pyro.db-wal")
+    }
+
     /// Held while the database is brought to a new format.
     #[must_use]
     pub fn migration_lock(&self) -> PathBuf {
