@@ -1,5 +1,5 @@
-# Sourced by the other scripts: where the project is, where a build puts its programs, and
-# stages, each shown with its name and time, and all of them again at the end.
+# Sourced by the other scripts: where the project is, where a build puts its programs, how a pyro's
+# home is removed, and stages, each shown with its name and time, and all of them again at the end.
 # Stops at the first stage that fails; it does not catch or hide anything.
 
 set -euo pipefail
@@ -34,4 +34,22 @@ stages_done() {
     for at in "${!stage_names[@]}"; do
         printf '  %10s  %s\n' "${stage_times[$at]}" "${stage_names[$at]}"
     done
+}
+
+# Removes a folder together with the workspaces of the home in it: files of other ids are pyro's to
+# remove. `leave_nothing PYRO FOLDER`
+leave_nothing() {
+    local pyro=$1 folder=$2 workspace try
+    if [[ -n $pyro && -d $PYRO_HOME ]]; then
+        for workspace in $("$pyro" --json workspace list 2>/dev/null | grep -o 'ws_[a-z2-7]\{10\}' | sort -u); do
+            "$pyro" workspace delete "$workspace" >/dev/null 2>&1 || true
+        done
+        "$pyro" env prune >/dev/null 2>&1 || true
+        # What was deleted goes in the background.
+        for try in {1..100}; do
+            [[ -n $(ls -A "$PYRO_HOME/trash" 2>/dev/null) ]] || break
+            sleep 0.1
+        done
+    fi
+    rm -rf -- "$folder" || echo "could not remove all of $folder" >&2
 }
