@@ -1,9 +1,11 @@
 //! The skeleton on disk: a small read-only root, made once for each content.
 //!
-//!     <home>/environments/host/lock             held while one is made or removed
-//!     <home>/environments/host/<key>/root/      the lower layer
-//!     <home>/environments/host/<key>/masks/     empty places that hide something of the host's
-//!     <home>/environments/host/.making/         one being made; what a killed maker left is removed
+//! ```text
+//! <home>/environments/host/lock             held while one is made or removed
+//! <home>/environments/host/<key>/root/      the lower layer
+//! <home>/environments/host/<key>/masks/     empty places that hide something of the host's
+//! <home>/environments/host/.making/         one being made; what a killed maker left is removed
+//! ```
 //!
 //! Promises: a `<key>` folder is whole (built beside, synced, renamed), nothing in it changes
 //! afterwards, and two makers at once make it once. A skeleton that exists costs one stat.
