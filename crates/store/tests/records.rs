@@ -1,5 +1,7 @@
 //! Records survive what they are given, and two processes' worth of connections agree.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use pyro_model::{ExecId, ExecState, Isolation, Labels, MachineKind, Timestamp, WorkspaceId};
 use pyro_store::{
     Event, EventKind, ExecRecord, Found, Import, Layout, OperationLock, Phase, Record, RunSpec,
