@@ -1,16 +1,32 @@
-//! The embedded agent, installed once as a file named by its hash.
+//! The embedded agent: installed once as a file named by its hash, and for machines whose root is
+//! the caller a sealed copy in memory, made for each start.
+//!
+//! A command inside can run `/proc/self/exe` as its first act (a script's first line is enough) and
+//! then holds its agent's program. Where the guest's root is the owner of the home, that program
+//! must not be a file of the home: its owner, mode and marks could be changed from inside, and its
+//! bytes on kernels that let a running program be written.
 
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use pyro_machine::MachineError;
 use pyro_sys::{Context, process::wait_readable};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::{
+    fs::{
+        MemfdFlags, SealFlags, fcntl_add_seals,
+        inotify::{self, CreateFlags, WatchFlags},
+        memfd_create,
+    },
+    io::Errno,
+};
 
 use crate::failure;
 
@@ -30,8 +46,33 @@ pub(crate) fn install(directory: &Path) -> Result<PathBuf, MachineError> {
     Ok(file)
 }
 
+/// A copy in memory that nobody can write to, for one machine alone; `None` on a host where no
+/// memory can be run (`vm.memfd_noexec=2`).
+pub(crate) fn sealed() -> Result<Option<OwnedFd>, MachineError> {
+    match copy_in_memory() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        copied => copied.map(Some).doing("copy into memory", "the agent").map_err(failure),
+    }
+}
+
+fn copy_in_memory() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = match memfd_create("pyro-guest", flags | MemfdFlags::EXEC) {
+        // Kernels before 6.3 do not know the wish; theirs can always be run.
+        Err(Errno::INVAL) => memfd_create("pyro-guest", flags)?,
+        made => made?,
+    };
+    let mut copy = fs::File::from(copy);
+    copy.write_all(PROGRAM)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&copy, seals)?;
+    Ok(copy.into())
+}
+
 fn fits(found: &fs::Metadata) -> bool {
-    found.size() == PROGRAM.len() as u64 && found.mode() & 0o7777 == 0o500
+    found.size() == PROGRAM.len() as u64
+        && found.mode() & 0o7777 == 0o500
+        && found.uid() == rustix::process::geteuid().as_raw()
 }
 
 fn write(directory: &Path, file: &Path) -> io::Result<()> {

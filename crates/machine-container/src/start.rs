@@ -17,7 +17,7 @@ use pyro_sys::{Context, SysError, mount, socket};
 use rustix::rand::GetRandomFlags;
 
 use crate::{
-    Ids,
+    Ids, agent,
     bounds::{Bounds, Hierarchy},
     conversation::Conversation,
     end, failure, lock,
@@ -64,7 +64,16 @@ impl Starter<'_> {
     }
 
     fn spawn(&self, socket: UnixStream, held: File) -> Result<Child, MachineError> {
-        Command::new(self.agent)
+        // The file itself only where nobody inside can own it (`agent`).
+        let sealed: Option<OwnedFd> = match self.ids {
+            Ids::Root { .. } => None,
+            Ids::Many { .. } | Ids::One { .. } => agent::sealed()?,
+        };
+        let program = match &sealed {
+            Some(copy) => PathBuf::from(mount::link(copy.as_fd()).to_string()),
+            None => self.agent.to_owned(),
+        };
+        Command::new(program)
             .arg0("pyro-guest")
             .arg("launch")
             .env_clear()

@@ -25,6 +25,7 @@ mod mounts;
 mod namespaces;
 mod probe;
 mod processes;
+mod program;
 mod setuid;
 mod sockets;
 mod tracing;
@@ -42,6 +43,7 @@ use layers::layers;
 use mounts::mounts;
 use namespaces::namespaces;
 use processes::processes;
+use program::program;
 use setuid::setuid;
 use sockets::sockets;
 use tracing::tracing;
@@ -58,6 +60,7 @@ for_everybody!(
     mounts,
     namespaces,
     processes,
+    program,
     setuid,
     sockets,
     tracing,
