@@ -50,6 +50,43 @@ fn failed(code: Code, error: &dyn std::error::Error) -> Failure {
     Failure::new(code, format!("failed to {}", chain(error)))
 }
 
+/// With the way out that its code has, where nobody knew a better one: no failure is without.
+pub(crate) fn hinted(failure: Failure) -> Failure {
+    if !failure.hint.is_empty() {
+        return failure;
+    }
+    let hint = match failure.code {
+        Code::InvalidArgument => "correct what the message names, then call again",
+        Code::NotFound | Code::Ambiguous => "workspace_list shows the workspaces there are",
+        Code::AlreadyExists => "take another name",
+        Code::Conflict => "look at what is there now with workspace_file_read, then call again",
+        Code::Busy | Code::Deadline | Code::Cancelled => "try again in a moment",
+        Code::WrongState => "workspace_status says how the workspace stands",
+        Code::NotPermitted => "ask the person who started this server, or do without it",
+        Code::PathEscapes => "give a path below /workspace that no link leads out of",
+        Code::HostileInput => {
+            "take what the message names out of the source, or seed a directory with seed_path"
+        }
+        Code::TooLarge | Code::LimitReached => "ask for less, or delete what is no longer needed",
+        Code::NotText => "read it with encoding `base64`",
+        Code::Unsupported => "leave the field out that asks for it",
+        Code::HostUnfit => "`pyro doctor` says what this host lacks and how to mend it",
+        Code::EnvironmentMissing | Code::EnvironmentDamaged => {
+            "environment_list shows what there is; leave environment out for `host`"
+        }
+        Code::SourceFailed => "check that the source is whole, or leave it out for the project",
+        Code::NetworkFailed => "check name, proxy and certificates, then try again",
+        Code::NoSpace => "free space, then try again",
+        Code::ClientConfig => "correct the file that the message names",
+        Code::MachineFailed | Code::NotReady => "workspace_reset gives a fresh machine",
+        Code::OutcomeUnknown => "workspace_logs says what was run",
+        Code::StoreDamaged | Code::Internal => {
+            "run `pyro doctor`; what it prints belongs into a report of this failure"
+        }
+    };
+    failure.hint(hint)
+}
+
 /// The host's disk is full.
 pub(crate) fn no_space(message: String) -> Failure {
     Failure::new(Code::NoSpace, message)

@@ -3,7 +3,7 @@
 use pyro_operations::{Code, Failure, Request, for_each_operation};
 use serde_json::Value;
 
-use crate::{Context, Engine, arguments};
+use crate::{Context, Engine, arguments, failure::hinted};
 
 /// What the engine does for one kind of request.
 pub trait Handle<R: Request> {
@@ -23,8 +23,7 @@ impl Engine {
     where
         Self: Handle<R>,
     {
-        request.check()?;
-        self.handle(request, context)
+        request.check().and_then(|()| self.handle(request, context)).map_err(hinted)
     }
 
     fn call_value<R: Request>(&self, arguments: &Value, context: &Context) -> Result<Value, Failure>
@@ -32,7 +31,7 @@ impl Engine {
         Self: Handle<R>,
     {
         let request =
-            R::deserialize(arguments).map_err(|e| arguments::refuse::<R>(arguments, &e))?;
+            R::deserialize(arguments).map_err(|e| hinted(arguments::refuse::<R>(arguments, &e)))?;
         let reply = self.call(request, context)?;
         serde_json::to_value(&reply)
             .map_err(|error| Failure::new(Code::Internal, format!("write the reply: {error}")))

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pyro_machine::{Enforcement, Guest, GuestError, Limits, MachineError, MachineSpec, Writable};
 use pyro_model::limits;
-use pyro_operations::Failure;
+use pyro_operations::{Code, Failure};
 use pyro_store::{Event, EventKind, OperationLock, Record};
 use serde_json::json;
 
@@ -24,6 +24,9 @@ use crate::{
 
 /// How long an agent may take to say hello.
 const HELLO: Duration = Duration::from_secs(20);
+
+/// How often a look begins anew when its machine ended under it.
+const LOOKS: u32 = 10;
 
 /// A connection to a workspace's agent.
 pub(crate) struct Connected {
@@ -67,10 +70,15 @@ impl Engine {
         _lock: &OperationLock,
     ) -> Result<(Guest, Vec<Enforcement>), Failure> {
         let machine = self.machine(record.machine)?;
+        let directory = self.layout().workspace(&record.id);
+        // Nobody reached it, so it is on its way down: a start would find it busy.
+        if machine.is_running(&directory).or_fail()? {
+            machine.end(&directory).or_fail()?;
+        }
         let started = machine.start(&self.machine_spec(record, inspect_only)).or_fail()?;
         let guest = Guest::handshake(started.stream, HELLO).map_err(|error| {
             // A machine that does not speak is of no use to anybody.
-            let _ = machine.end(&self.layout().workspace(&record.id));
+            let _ = machine.end(&directory);
             error.into_failure()
         })?;
         Ok((guest, started.enforcement))
@@ -94,7 +102,12 @@ impl Engine {
     /// Reaches the agent, starting the machine first where it does not run.
     pub(crate) fn connect(&self, record: &Record) -> Result<Connected, Failure> {
         if let Some(guest) = self.reach(record)? {
-            return Ok(Connected { guest, started: false });
+            // Who looks at the disk of a stopped workspace holds the lock until its machine is
+            // down; so does who resets or deletes.
+            let lock = OperationLock::try_take(self.layout(), &record.id).or_fail()?;
+            if lock.is_some() {
+                return Ok(Connected { guest, started: false });
+            }
         }
         let (lock, record) = self.lock_at_rest(record)?;
         // Another door may have started it while this one waited.
@@ -119,21 +132,40 @@ impl Engine {
     pub(crate) fn look<T>(
         &self,
         record: &Record,
-        look: impl FnOnce(&mut Guest) -> Result<T, Failure>,
+        mut look: impl FnMut(&mut Guest) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        // A machine may end under a look: it was idle, or another's look is over. Then once more.
+        let ended = |result: &Result<T, Failure>| {
+            let codes = [Code::OutcomeUnknown, Code::WrongState];
+            matches!(result, Err(failure) if codes.contains(&failure.code))
+        };
         if let Some(mut guest) = self.reach(record)? {
-            return look(&mut guest);
+            let result = look(&mut guest);
+            if !ended(&result) {
+                return result;
+            }
         }
         let (lock, record) = self.lock_at_rest(record)?;
         if let Some(mut guest) = self.reach(&record)? {
-            return look(&mut guest);
+            let result = look(&mut guest);
+            if !ended(&result) {
+                return result;
+            }
         }
-        let (mut guest, _) = self.start_machine(&record, true, &lock)?;
-        let result = look(&mut guest);
-        drop(guest);
-        // Held until it is down, so that no other door meets a machine that refuses commands.
-        self.machine(record.machine)?.end(&self.layout().workspace(&record.id)).or_fail()?;
-        result
+        // It ends with its last connection, and that may be another door's which came first and
+        // went before this one was heard.
+        let mut again = LOOKS;
+        loop {
+            let result = self
+                .start_machine(&record, true, &lock)
+                .and_then(|(mut guest, _)| look(&mut guest));
+            // Held until it is down, so that no other door meets a machine that refuses commands.
+            self.machine(record.machine)?.end(&self.layout().workspace(&record.id)).or_fail()?;
+            again -= 1;
+            if again == 0 || !ended(&result) {
+                return result;
+            }
+        }
     }
 
     /// Gives a workspace a fresh machine at the baseline. Can be done again from any step.
@@ -167,7 +199,7 @@ impl Engine {
         let event = Event::now(EventKind::Reset, json!({ "to": "baseline" }));
         self.store().end_reset(&record.id, &event).or_fail()?;
         crate::crash::point("reset.done");
-        machine.discard(&[&trash]).or_fail()?;
+        self.discard(machine.as_ref(), &trash);
         Ok(enforcement)
     }
 }

@@ -3,11 +3,21 @@
 //! A record in a passing phase whose operation lock is held is being changed now: `busy`. With a
 //! free lock its call is dead, and the phase says what to do (see the store's FORMAT.md).
 
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use pyro_machine::Machine;
 use pyro_model::{Timestamp, WorkspaceId, WorkspaceState};
 use pyro_operations::{Code, Failure};
 use pyro_store::{OperationLock, Phase, Record};
+use pyro_sys::process::wait_readable;
 
 use crate::{Engine, failure::OrFail, lookup::deleted_meanwhile};
+
+/// How long a deletion on a full disk waits for the room that it makes.
+const ROOM: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Finishes or undoes what another call left.
@@ -55,6 +65,10 @@ impl Engine {
             return Ok(None);
         };
         match record.phase {
+            // On a full disk a deletion cannot be recorded before its files are gone.
+            Phase::Live if !self.layout().workspace(&record.id).exists() => {
+                self.remove_all(&record, lock).map(|()| None)
+            }
             Phase::Live => Ok(Some((lock, record))),
             Phase::Creating | Phase::Deleting => self.remove_all(&record, lock).map(|()| None),
             Phase::Resetting => {
@@ -72,16 +86,22 @@ impl Engine {
         for record in records {
             let _ = self.repair(&record);
         }
-        self.sweep_unclaimed();
+        self.sweep_live();
         self.sweep_locks();
         self.sweep_trash();
     }
 
-    /// Removes runs whose result nobody came for: their machine stopped by itself, long after the
-    /// command's end.
-    fn sweep_unclaimed(&self) {
+    /// Removes what has no folder any more, and runs whose result nobody came for: their machine
+    /// stopped by itself, long after the command's end.
+    fn sweep_live(&self) {
         let Ok(records) = self.store().all() else { return };
-        for record in records.into_iter().filter(|record| record.ephemeral) {
+        for record in records {
+            if record.phase == Phase::Live && !self.layout().workspace(&record.id).exists() {
+                let _ = self.repair(&record);
+            }
+            if !record.ephemeral {
+                continue;
+            }
             let idle_ms = Timestamp::now().0.saturating_sub(record.last_activity_at.0);
             let over = record.phase == Phase::Live && idle_ms >= record.idle_ttl_s * 1_000;
             if over && matches!(self.state(&record), Ok(WorkspaceState::Stopped)) {
@@ -114,9 +134,30 @@ impl Engine {
             return;
         }
         if let Ok(machine) = self.container() {
-            use pyro_machine::Machine;
             let paths: Vec<_> = left.iter().map(std::path::PathBuf::as_path).collect();
             let _ = machine.discard(&paths);
+        }
+    }
+
+    /// Removes a tree of the trash in the background. What cannot be removed now stays for the next
+    /// sweep: whoever put it there is done.
+    pub(crate) fn discard(&self, machine: &dyn Machine, trash: &Path) {
+        if machine.discard(&[trash]).is_err() {
+            // Without user namespaces; whatever belongs to this user goes all the same.
+            let _ = std::fs::remove_dir_all(trash);
+        }
+    }
+
+    /// Removes the record. On a full disk that needs the room that the removal of the files makes.
+    fn forget(&self, record: &Record, machine: &dyn Machine, trash: &Path) -> Result<(), Failure> {
+        let removed = self.store().remove(&record.id).or_fail();
+        match removed {
+            Err(failure) if failure.code == Code::NoSpace && trash.exists() => {
+                self.discard(machine, trash);
+                await_removal(trash, ROOM);
+                self.store().remove(&record.id).or_fail()
+            }
+            other => other,
         }
     }
 
@@ -132,13 +173,32 @@ impl Engine {
                 .map_err(|error| crate::failure::host_file("move", &directory, &error))?;
         }
         crate::crash::point("delete.moved");
-        self.store().remove(&record.id).or_fail()?;
+        self.forget(record, machine.as_ref(), &trash)?;
         crate::crash::point("delete.removed");
         lock.remove(self.layout(), &record.id);
         crate::crash::point("delete.unlocked");
         if trash.exists() {
-            machine.discard(&[&trash]).or_fail()?;
+            self.discard(machine.as_ref(), &trash);
         }
         Ok(())
+    }
+}
+
+/// Waits until a tree of the trash is gone, woken by changes of the trash itself.
+fn await_removal(path: &Path, patience: Duration) {
+    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+    let Some(folder) = path.parent() else { return };
+    let Ok(watch) = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) else { return };
+    if add_watch(&watch, folder, WatchFlags::DELETE | WatchFlags::MOVED_FROM).is_err() {
+        return;
+    }
+    let deadline = Instant::now() + patience;
+    while path.exists() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || !matches!(wait_readable(&watch, Some(left)), Ok(true)) {
+            return;
+        }
+        let mut events = [0; 4096];
+        while matches!(rustix::io::read(&watch, &mut events), Ok(1..)) {}
     }
 }

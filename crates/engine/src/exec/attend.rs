@@ -9,6 +9,7 @@ use pyro_operations::{Code, Failure};
 use pyro_protocol::{
     GuestMessage, HostMessage,
     exec::{ExecStart, Follow, Program},
+    message::RefusalKind,
 };
 
 use crate::{
@@ -103,6 +104,18 @@ pub(super) fn met_a_look(failure: &Failure) -> bool {
 /// Takes a command up again. `None` when the agent does not know it (any more).
 pub(super) fn attach(guest: &mut Guest, exec: &ExecId, context: &Context) -> Result<u32, Failure> {
     guest.send(HostMessage::ExecAttach { exec: exec.clone(), follow: follow(context) }).or_fail()
+}
+
+/// Whether this agent knows a command.
+pub(super) fn knows(guest: &mut Guest, exec: &ExecId) -> Result<bool, Failure> {
+    let message = HostMessage::ExecSignal { exec: exec.clone(), signal: 0 };
+    match guest.ask(message, PROMPT, None) {
+        Err(GuestError::Gone) => Ok(false),
+        // It refuses the signal 0, but first of all a command that it does not know.
+        Err(GuestError::Refused(refusal)) => Ok(refusal.kind != RefusalKind::NotFound),
+        Ok(_) => Ok(true),
+        Err(error) => Err(error.into_failure()),
+    }
 }
 
 /// Attends to a started or attached command.

@@ -60,8 +60,10 @@ fn front(bytes: &[u8], budget: usize) -> &[u8] {
         end += 1;
     }
     // Not in the middle of a character: its first byte is at most three back.
-    while end > 0 && end < bytes.len() && bytes[end] & 0xc0 == 0x80 {
-        end -= 1;
+    for _ in 0..3 {
+        if end > 0 && end < bytes.len() && bytes[end] & 0xc0 == 0x80 {
+            end -= 1;
+        }
     }
     if end < bytes.len()
         && let Some(line) = bytes[..end].iter().rposition(|b| *b == b'\n')
@@ -83,8 +85,10 @@ fn back(bytes: &[u8], budget: usize) -> &[u8] {
         }
         start -= 1;
     }
-    while start < bytes.len() && bytes[start] & 0xc0 == 0x80 {
-        start += 1;
+    for _ in 0..3 {
+        if start < bytes.len() && bytes[start] & 0xc0 == 0x80 {
+            start += 1;
+        }
     }
     if let Some(line) = bytes[start..].iter().take(400).position(|b| *b == b'\n')
         && start + line + 1 < bytes.len()

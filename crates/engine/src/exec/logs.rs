@@ -16,6 +16,8 @@ const ROWS: u64 = 50;
 const ROWS_MOST: u64 = 100;
 /// Bytes of output when the caller does not say.
 const BYTES: u64 = 30_000;
+/// Bytes of the longest character.
+const CHARACTER: u64 = 4;
 /// Characters of output as JSON writes them.
 const CHARACTERS: usize = 42_000;
 
@@ -115,9 +117,10 @@ impl Engine {
                 format!("offset: {offset} is past the end, {stream} has {total} bytes"),
             ));
         }
-        let limit = request.limit.unwrap_or(BYTES);
+        // At least one character, however long: a part without any would be asked for for ever.
+        let limit = request.limit.unwrap_or(BYTES).max(CHARACTER);
         let (from, mut bytes) = self.output(&record.id, &exec.id, stream, total, offset, limit)?;
-        let more_follows = from + (bytes.len() as u64) < total;
+        let more_follows = running || from + (bytes.len() as u64) < total;
         shorten(&mut bytes, more_follows);
         let to = from + bytes.len() as u64;
         let mut notices = Vec::new();
@@ -137,15 +140,47 @@ impl Engine {
     }
 }
 
-/// Cuts bytes so that they fit into a reply, and not in the middle of a character.
-fn shorten(bytes: &mut Vec<u8>, more_follows: bool) {
+/// Cuts bytes so that they fit into a reply, and not in the middle of a character: the parts of an
+/// output, one after the other, read as the whole does.
+fn shorten(bytes: &mut Vec<u8>, mut more_follows: bool) {
     while escaped_characters(&String::from_utf8_lossy(bytes)) > CHARACTERS {
         bytes.truncate(bytes.len() / 4 * 3);
+        more_follows = true;
     }
-    if more_follows && let Err(error) = std::str::from_utf8(bytes) {
-        // An incomplete last character waits for the next part.
-        if error.error_len().is_none() {
-            bytes.truncate(error.valid_up_to());
-        }
+    let Some(last) = bytes.utf8_chunks().last().map(|chunk| chunk.invalid().to_vec()) else {
+        return;
+    };
+    let waits = std::str::from_utf8(&last).is_err_and(|error| error.error_len().is_none());
+    if more_follows && waits {
+        bytes.truncate(bytes.len() - last.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shortened(bytes: &[u8], more_follows: bool) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        shorten(&mut bytes, more_follows);
+        bytes
+    }
+
+    #[test]
+    fn a_part_ends_before_a_character_that_is_not_whole() {
+        assert_eq!(shortened("aé".as_bytes(), true), "aé".as_bytes());
+        assert_eq!(shortened(b"a\xc3", true), b"a");
+        assert_eq!(shortened(b"\xff b\xf0\x9f\x98", true), b"\xff b");
+        assert_eq!(shortened(b"a\xff", true), b"a\xff", "what no byte makes whole");
+        assert_eq!(shortened(b"a\xc3", false), b"a\xc3", "nothing follows");
+        assert_eq!(shortened(b"", true), b"");
+    }
+
+    #[test]
+    fn a_part_that_is_cut_to_fit_ends_at_a_character_too() {
+        let text = [b"\xff".to_vec(), "é\u{1}".repeat(10_000).into_bytes()].concat();
+        let part = shortened(&text, false);
+        let whole = String::from_utf8_lossy(&text);
+        assert!(part.len() > 10_000 && whole.starts_with(&*String::from_utf8_lossy(&part)));
     }
 }

@@ -6,10 +6,17 @@ use pyro_operations::{
     exec::{ExecNetwork, ExecReply, Omitted},
     reply::Next,
 };
-use pyro_store::{ExecRecord, Record};
+use pyro_store::{ExecRecord, Phase, Record};
 
-use super::clip::clip;
-use crate::Engine;
+use super::{
+    attend::{self, Attended},
+    clip::clip,
+};
+use crate::{
+    Engine,
+    failure::OrFail,
+    lookup::{deleted_meanwhile, exec_not_found},
+};
 
 /// Characters of a reply that its other fields take.
 const OTHER_FIELDS: usize = 1_600;
@@ -87,13 +94,51 @@ impl Engine {
         })
     }
 
+    /// The record of a command after it was attended to.
+    pub(super) fn settled_after(
+        &self,
+        attended: Attended,
+        record: &Record,
+        id: &ExecId,
+    ) -> Result<ExecRecord, Failure> {
+        let exec = self.settled(record, id)?;
+        if attended != Attended::Gone || exec.state != ExecState::Running {
+            return Ok(exec);
+        }
+        // Its agent went away, but a machine is there: not down to its last process yet, or a fresh
+        // one of a reset. An agent that does not know the command is not the one that ran it.
+        if let Some(mut guest) = self.reach(record)?
+            && attend::knows(&mut guest, id)?
+        {
+            return self.settled(record, id);
+        }
+        let now = self.store().get(&record.id).or_fail()?;
+        if let Some(now) = &now {
+            self.import(now)?;
+        }
+        let state = match now.map(|now| now.phase) {
+            Some(Phase::Live) => ExecState::Lost,
+            _ => ExecState::Cancelled,
+        };
+        self.store().end_one(&record.id, id, state).or_fail()?;
+        self.settled(record, id)
+    }
+
     /// The record of a command as it stands now: one that still runs in the records but whose
     /// machine is gone is lost.
     pub(super) fn settled(&self, record: &Record, id: &ExecId) -> Result<ExecRecord, Failure> {
-        use crate::failure::OrFail;
         self.import(record)?;
-        let find = || self.store().exec(&record.id, id).or_fail();
-        let exec = find()?.ok_or_else(|| crate::lookup::exec_not_found(id.as_str()))?;
+        let find = || -> Result<ExecRecord, Failure> {
+            if let Some(exec) = self.store().exec(&record.id, id).or_fail()? {
+                return Ok(exec);
+            }
+            let workspace = self.store().get(&record.id).or_fail()?;
+            Err(match workspace {
+                Some(_) => exec_not_found(id.as_str()),
+                None => deleted_meanwhile(record),
+            })
+        };
+        let exec = find()?;
         if exec.state != ExecState::Running {
             return Ok(exec);
         }
@@ -109,7 +154,7 @@ impl Engine {
             self.import(&now)?;
         }
         self.store().end_running(&record.id, ExecState::Lost).or_fail()?;
-        find()?.ok_or_else(|| crate::lookup::exec_not_found(id.as_str()))
+        find()
     }
 }
 

@@ -57,7 +57,7 @@ impl Handle<WorkspaceExec> for Engine {
         if attended == Attended::Gone {
             notices.push("the machine ended while the command ran".to_owned());
         }
-        let exec = self.settled(&record, &exec)?;
+        let exec = self.settled_after(attended, &record, &exec)?;
         self.exec_reply(Shown {
             record: &record,
             exec,

@@ -8,7 +8,10 @@ use pyro_operations::{
     exec::{ExecReply, WorkspaceExecStop},
 };
 
-use super::{attend, reply::Shown};
+use super::{
+    attend::{self, Attended},
+    reply::Shown,
+};
 use crate::{Context, Engine, Handle, lookup::exec_id};
 
 /// How long a command may take to end by itself before SIGKILL.
@@ -32,7 +35,9 @@ impl Handle<WorkspaceExecStop> for Engine {
                 ));
             }
             drop(guest);
-            exec = self.settled(&self.workspace(record.id.as_str())?, &id)?;
+            exec = self.settled(&record, &id)?;
+        } else {
+            exec = self.settled_after(Attended::Gone, &record, &id)?;
         }
         let over = exec.state != ExecState::Running;
         let reply = self.exec_reply(Shown {

@@ -102,7 +102,7 @@ impl Engine {
             // It outlives this call: from now on it is found like any other workspace.
             self.store().set_phase(&record.id, Phase::Live, None).or_fail()?;
         }
-        let exec = self.settled(&record, &exec)?;
+        let exec = self.settled_after(attended, &record, &exec)?;
         let keep = running || exec.state == ExecState::Running;
         let reply = self.exec_reply(Shown {
             record: &record,

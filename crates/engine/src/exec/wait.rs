@@ -6,7 +6,10 @@ use pyro_operations::{
     exec::{ExecReply, WorkspaceExecWait},
 };
 
-use super::{attend, reply::Shown};
+use super::{
+    attend::{self, Attended},
+    reply::Shown,
+};
 use crate::{Context, Engine, Handle, lookup::exec_id};
 
 impl Handle<WorkspaceExecWait> for Engine {
@@ -14,14 +17,16 @@ impl Handle<WorkspaceExecWait> for Engine {
         let record = self.workspace(&request.workspace)?;
         let id = exec_id(&request.exec_id)?;
         let mut exec = self.settled(&record, &id)?;
-        if exec.state == ExecState::Running
-            && let Some(mut guest) = self.reach(&record)?
-        {
-            let call = attend::attach(&mut guest, &id, context)?;
-            let patience = attend::patience(request.wait_s, context);
-            attend::attend(&mut guest, call, &id, patience, context)?;
-            drop(guest);
-            exec = self.settled(&self.workspace(record.id.as_str())?, &id)?;
+        if exec.state == ExecState::Running {
+            let attended = match self.reach(&record)? {
+                Some(mut guest) => {
+                    let call = attend::attach(&mut guest, &id, context)?;
+                    let patience = attend::patience(request.wait_s, context);
+                    attend::attend(&mut guest, call, &id, patience, context)?
+                }
+                None => Attended::Gone,
+            };
+            exec = self.settled_after(attended, &record, &id)?;
         }
         let over = exec.state != ExecState::Running;
         let reply = self.exec_reply(Shown {

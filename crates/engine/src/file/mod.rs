@@ -53,7 +53,9 @@ impl Engine {
                 Ok((answer, connected.started))
             }
             Need::Disk => self
-                .look(record, |guest| guest.ask(message, PATIENCE, Some(&context.cancel)).or_fail())
+                .look(record, |guest| {
+                    guest.ask(message.clone(), PATIENCE, Some(&context.cancel)).or_fail()
+                })
                 .map(|answer| (answer, false)),
         }
     }

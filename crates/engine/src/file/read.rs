@@ -55,6 +55,21 @@ impl Handle<WorkspaceFileRead> for Engine {
             }
             Encoding::Base64 => (STANDARD.encode(&part.bytes), None),
         };
+        // Parts of a text are whole lines, but for a line that is longer than a part: its rest would
+        // be missed by whoever goes on.
+        let mut notices = Vec::new();
+        let most = limits::FILE_READ_CHARACTERS;
+        if lines.is_some()
+            && text.len() + 4 > most
+            && (text.len() as u64) < part.total_bytes
+            && !text.contains('\n')
+        {
+            notices.push(format!(
+                "line {} is longer than a part: these are its first {} bytes; encoding `base64` reads by bytes",
+                offset + 1,
+                text.len()
+            ));
+        }
         let extent = match lines {
             Some(lines) => format!("{lines} lines, {} bytes", part.total_bytes),
             None => format!("{} bytes", part.total_bytes),
@@ -73,7 +88,7 @@ impl Handle<WorkspaceFileRead> for Engine {
             offset,
             next_offset: part.next_offset,
             sha256: crate::diff::hex(&part.sha256),
-            notices: Vec::new(),
+            notices,
         })
     }
 }

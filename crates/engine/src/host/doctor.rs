@@ -109,7 +109,7 @@ impl Engine {
         let found = checks(machine, &scratch);
         let trash = self.layout().trash().join(format!("doctor-{}", hex(&random::<8>())));
         fs::rename(&scratch, &trash).map_err(|error| host_file("move", &scratch, &error))?;
-        machine.discard(&[&trash]).or_fail()?;
+        self.discard(machine, &trash);
         Ok(found)
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use pyro_model::limits;
 use pyro_operations::{
-    Failure,
+    Code, Failure,
     workspace::{WorkspaceDelete, WorkspaceDeleted},
 };
 use pyro_store::{OperationLock, Phase, Record};
@@ -58,10 +58,17 @@ impl Engine {
     /// Ends and removes a workspace.
     pub(crate) fn delete(&self, record: &Record) -> Result<(), Failure> {
         let lock = OperationLock::wait(self.layout(), &record.id).or_fail()?;
-        if !self.store().set_phase(&record.id, Phase::Deleting, None).or_fail()? {
-            // Another door deleted it while this one waited.
-            lock.remove(self.layout(), &record.id);
-            return Ok(());
+        let said = self.store().set_phase(&record.id, Phase::Deleting, None).or_fail();
+        match said {
+            Ok(true) => {}
+            Ok(false) => {
+                // Another door deleted it while this one waited.
+                lock.remove(self.layout(), &record.id);
+                return Ok(());
+            }
+            // A full disk: the deletion itself is what makes room.
+            Err(failure) if failure.code == Code::NoSpace => {}
+            Err(failure) => return Err(failure),
         }
         crate::crash::point("delete.begun");
         self.remove_all(record, lock)

@@ -68,9 +68,16 @@ impl Handle<WorkspaceExport> for Engine {
             Some(path) => {
                 let path = guest_path(&record, path)?;
                 let name = format!("{who}-{}", file_name(&path).unwrap_or("workspace"));
-                let place = self.destination(output, &name, context)?;
-                let (path, written) =
-                    self.look(&record, |guest| export_path(guest, &path, place, context))?;
+                // Refused before anything is started; made again should the look be, since what was
+                // half written is gone by then.
+                let mut place = Some(self.destination(output, &name, context)?);
+                let (path, written) = self.look(&record, |guest| {
+                    let place = match place.take() {
+                        Some(place) => place,
+                        None => self.destination(output, &name, context)?,
+                    };
+                    export_path(guest, &path, place, context)
+                })?;
                 (path, ExportKind::Path, written)
             }
         };

@@ -41,18 +41,28 @@ impl Engine {
         }
         let machine = self.choose_machine(&request, context)?;
         let chosen = self.choose_environment(request.environment.as_deref(), context)?;
-        let cpus = request.cpus.or(config.cpus).unwrap_or_else(all_but_one);
-        let memory_mib =
-            request.memory_mib.or(config.memory_mib).unwrap_or(limits::CONTAINER_MEMORY_MIB);
-        let ceiling = |what: &str, given: u64, most: Option<u64>| match most {
-            Some(most) if given > most => Err(Failure::new(
-                Code::LimitReached,
-                format!("{what}: {given} asked for, this server allows {most}"),
-            )),
-            _ => Ok(()),
+        // More than the server allows is refused where it was asked for, else cut.
+        let ceiling = |what: &str, asked: Option<u64>, default: u64, most: Option<u64>| {
+            let most = most.unwrap_or(u64::MAX);
+            match asked {
+                Some(asked) if asked > most => Err(Failure::new(
+                    Code::LimitReached,
+                    format!("{what}: {asked} asked for, this server allows {most}"),
+                )
+                .hint(format!("leave {what} out, or give at most {most}"))),
+                asked => Ok(asked.unwrap_or_else(|| default.min(most))),
+            }
         };
-        ceiling("cpus", cpus.into(), fence.and_then(|f| f.max_cpus).map(u64::from))?;
-        ceiling("memory_mib", memory_mib, fence.and_then(|f| f.max_memory_mib))?;
+        let cpus = config.cpus.unwrap_or_else(all_but_one).into();
+        let most = fence.and_then(|f| f.max_cpus).map(u64::from);
+        let cpus = ceiling("cpus", request.cpus.map(u64::from), cpus, most)?;
+        let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+        let memory_mib = ceiling(
+            "memory_mib",
+            request.memory_mib,
+            config.memory_mib.unwrap_or(limits::CONTAINER_MEMORY_MIB),
+            fence.and_then(|f| f.max_memory_mib),
+        )?;
         let seeded = self.seed(&request, context)?;
         let also_at = seeded.checkout.clone().filter(|_| chosen.is_host);
         let lacking_tools = chosen.lacking(&seeded.top_level);

@@ -6,4 +6,8 @@
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 mod diff_model;
+mod files;
+mod full_disks;
+mod patience;
+mod refusals;
 mod support;

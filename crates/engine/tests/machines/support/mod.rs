@@ -124,6 +124,22 @@ impl Home {
         reply["workspaces"].as_array().unwrap().clone()
     }
 
+    /// Ends a workspace's machine from outside, as running out of memory would.
+    pub fn kill_machine(&self, workspace: &str) {
+        let lock = self.home().join("workspaces").join(workspace).join("lock");
+        let text = std::fs::read_to_string(lock).unwrap();
+        // The second line is the agent: process 1 inside.
+        let agent = text.lines().nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let agent = rustix::process::Pid::from_raw(agent).unwrap();
+        let _ = rustix::process::kill_process(agent, rustix::process::Signal::KILL);
+        let state = || self.call("workspace_status", json!({ "workspace": workspace }));
+        wait_until(
+            "the machine ends",
+            || state().map_or(true, |reply| reply["state"] == "stopped"),
+            || format!("{:?}", state()),
+        );
+    }
+
     /// Every path of the home that belongs to a workspace or to work in progress.
     pub fn left(&self) -> Vec<PathBuf> {
         ["workspaces", "trash", "tmp", "locks"]
