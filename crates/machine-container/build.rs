@@ -1,8 +1,9 @@
 //! Builds the agent as a static program and hands it to the crate as bytes with their hash, so
 //! that `pyro` is one file to copy and `cargo build` or `cargo install` need no step before.
 //!
-//! The nested build has a target folder of its own below `OUT_DIR` (the outer one is locked) and
-//! none of the outer build's flags.
+//! The nested build has a target folder of its own (the outer one is locked) and none of the outer
+//! build's flags. All profiles, tests and lints of the outer build share that folder, so that the
+//! agent is built once for all of them; each keeps a copy of the program it was made with.
 
 use std::{
     env,
@@ -21,7 +22,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={}", root.join("Cargo.lock").display());
+    // The manifest has the agent's profile.
+    for file in ["Cargo.lock", "Cargo.toml"] {
+        println!("cargo::rerun-if-changed={}", root.join(file).display());
+    }
     for source in SOURCES {
         for part in ["src", "Cargo.toml"] {
             println!(
@@ -31,10 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let target = env::var("TARGET")?;
-    let folder = out.join("guest");
+    // `OUT_DIR` is `<target>/<triple>/<profile>/build/<unit>/out`.
+    let folder = out.ancestors().nth(4).unwrap_or(&out).join("guest-build");
     build(&root, &target, &folder)?;
-    let program = folder.join(&target).join("guest/pyro-guest");
-    let bytes = fs::read(&program)?;
+    let bytes = fs::read(folder.join(&target).join("guest/pyro-guest"))?;
+    let program = out.join("pyro-guest");
+    fs::write(&program, &bytes)?;
     let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     println!("cargo::rustc-env=PYRO_GUEST_FILE={}", program.display());
     println!("cargo::rustc-env=PYRO_GUEST_SHA256={hash}");
