@@ -19,6 +19,9 @@ use pyro_protocol::{
 };
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+/// How long an agent may not take what it is sent, before it counts as gone.
+const SENDING: Duration = Duration::from_secs(60);
+
 /// Why a conversation with an agent failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
@@ -135,7 +138,7 @@ impl Guest {
     /// Starts a call and returns its number.
     ///
     /// # Errors
-    /// The stream is broken, or the message is over the bound of a frame.
+    /// The stream is broken, the agent does not take it, or it is over the bound of a frame.
     pub fn send(&mut self, message: HostMessage) -> Result<u32, GuestError> {
         let call = self.next_call;
         self.next_call = self.next_call.wrapping_add(1);
@@ -150,14 +153,23 @@ impl Guest {
     pub fn send_on(&mut self, call: u32, message: HostMessage) -> Result<(), GuestError> {
         let mut wire = Vec::new();
         encode(&HostFrame { call, message }, &mut wire)?;
-        let mut left = &wire[..];
+        self.write(&wire, SENDING)
+    }
+
+    /// Writes all of it, unless the agent takes nothing for `patience`.
+    fn write(&mut self, wire: &[u8], patience: Duration) -> Result<(), GuestError> {
+        let mut left = wire;
         while !left.is_empty() {
             match self.stream.write(left) {
                 Ok(0) => return Err(GuestError::Gone),
                 Ok(written) => left = &left[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let began = Instant::now();
                     let mut fds = [PollFd::new(&self.stream, PollFlags::OUT)];
-                    poll_again(&mut fds, None)?;
+                    poll_again(&mut fds, Some(patience))?;
+                    if fds[0].revents().is_empty() && began.elapsed() >= patience {
+                        return Err(GuestError::Deadline(patience));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -247,5 +259,31 @@ fn poll_again(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<(), G
     match poll(fds, timeout.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(errno) => Err(GuestError::Stream(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_takes_nothing_holds_nobody_up_for_ever() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut agent = theirs.try_clone().unwrap();
+        let talk = std::thread::spawn(move || {
+            let mut hello = [0; 64];
+            assert!(agent.read(&mut hello).unwrap() > 0);
+            let mut wire = Vec::new();
+            let message = GuestMessage::Hello { version: VERSION, boot: [0; 16] };
+            encode(&GuestFrame { call: 1, message }, &mut wire).unwrap();
+            agent.write_all(&wire).unwrap();
+        });
+        let mut guest = Guest::handshake(ours, Duration::from_secs(20)).unwrap();
+        talk.join().unwrap();
+        // More than any socket holds, and nobody reads it.
+        let sent = guest.write(&vec![0; 64 << 20], Duration::from_millis(50));
+        assert!(matches!(sent, Err(GuestError::Deadline(_))), "{sent:?}");
+        drop(theirs);
+        assert!(matches!(guest.write(&[0], Duration::from_secs(20)), Err(GuestError::Gone)));
     }
 }
