@@ -139,7 +139,11 @@ fn from_guest(
                 let granted = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 taken += bytes.len() as u64;
                 let Some((_, content, announced)) = &mut current else { return Err(broken()) };
-                if taken > MOST || (content.len() + bytes.len()) as u64 > *announced {
+                // Chunks of nothing could go on for ever.
+                if bytes.is_empty()
+                    || taken > MOST
+                    || (content.len() + bytes.len()) as u64 > *announced
+                {
                     return Err(broken());
                 }
                 content.extend_from_slice(&bytes);

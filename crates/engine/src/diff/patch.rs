@@ -15,6 +15,8 @@ use super::{Changed, Changes, Side, binary, content::Contents, hex, renames};
 const CONTEXT: usize = 3;
 /// After this long, a file's diff may be coarser than it could be; it stays right.
 const FINE: Duration = Duration::from_secs(2);
+/// The same for all files together: a guest can make any number of them slow.
+const ALL_FINE: Duration = Duration::from_secs(20);
 
 /// One file of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,7 @@ pub(crate) struct Patch {
 pub(super) fn write(changes: Changes, contents: &[Contents]) -> Patch {
     let Changes { files, ignored, notices } = changes;
     let moved = renames::find(&files, contents);
+    let all_fine = Instant::now() + ALL_FINE;
     let mut text = String::new();
     let mut rows = Vec::new();
     for (index, (file, content)) in files.iter().zip(contents).enumerate() {
@@ -68,7 +71,8 @@ pub(super) fn write(changes: Changes, contents: &[Contents]) -> Patch {
         {
             continue;
         }
-        rows.push(one(file, content, &mut text));
+        let fine = all_fine.min(Instant::now() + FINE);
+        rows.push(one(file, content, fine, &mut text));
     }
     let sha256 = super::sha256(text.as_bytes());
     Patch { text, sha256, files: rows, ignored, notices }
@@ -78,7 +82,7 @@ fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
-fn one(file: &Changed, content: &Contents, text: &mut String) -> FilePatch {
+fn one(file: &Changed, content: &Contents, fine: Instant, text: &mut String) -> FilePatch {
     let mut row = FilePatch {
         path: shown(&file.path),
         change: file.kind(),
@@ -92,10 +96,12 @@ fn one(file: &Changed, content: &Contents, text: &mut String) -> FilePatch {
         (Some(old), Some(new)) if !old.same_type(new) => {
             let gone = Contents { old: content.old.clone(), new: Vec::new() };
             let came = Contents { old: Vec::new(), new: content.new.clone() };
-            section(&file.path, Some(old), None, &gone, text, &mut row);
-            section(&file.path, None, Some(new), &came, text, &mut row);
+            section(&file.path, [Some(old), None], &gone, fine, text, &mut row);
+            section(&file.path, [None, Some(new)], &came, fine, text, &mut row);
         }
-        (old, new) => section(&file.path, old.as_ref(), new.as_ref(), content, text, &mut row),
+        (old, new) => {
+            section(&file.path, [old.as_ref(), new.as_ref()], content, fine, text, &mut row);
+        }
     }
     row
 }
@@ -115,9 +121,9 @@ fn blob(side: Option<&Side>, content: &[u8]) -> String {
 
 fn section(
     path: &[u8],
-    old: Option<&Side>,
-    new: Option<&Side>,
+    [old, new]: [Option<&Side>; 2],
     content: &Contents,
+    fine: Instant,
     text: &mut String,
     row: &mut FilePatch,
 ) {
@@ -166,7 +172,7 @@ fn section(
         }
         None => text.push_str("+++ /dev/null\n"),
     }
-    hunks(&content.old, &content.new, text, row);
+    hunks(&content.old, &content.new, fine, text, row);
 }
 
 /// Lines with their newlines; a last one may have none.
@@ -174,10 +180,9 @@ fn lines(content: &[u8]) -> Vec<&[u8]> {
     content.split_inclusive(|b| *b == b'\n').collect()
 }
 
-fn hunks(old: &[u8], new: &[u8], text: &mut String, row: &mut FilePatch) {
+fn hunks(old: &[u8], new: &[u8], fine: Instant, text: &mut String, row: &mut FilePatch) {
     let (old, new) = (lines(old), lines(new));
-    let deadline = Some(Instant::now() + FINE);
-    let ops = capture_diff_slices_deadline(Algorithm::Myers, &old, &new, deadline);
+    let ops = capture_diff_slices_deadline(Algorithm::Myers, &old, &new, Some(fine));
     for group in group_diff_ops(ops, CONTEXT) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
         let (a, b) = (
@@ -253,4 +258,31 @@ fn quoted(prefix: &str, path: &[u8]) -> String {
     }
     text.push('"');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines that have no order: the slowest to compare.
+    fn noise(mut seed: u64) -> Vec<u8> {
+        let mut bit = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            b"01"[usize::from(seed >> 63 == 1)]
+        };
+        (0..100_000).flat_map(|_| [bit(), b'\n']).collect()
+    }
+
+    #[test]
+    fn past_the_patience_of_all_files_a_file_costs_little() {
+        let content = Contents { old: noise(1), new: noise(2) };
+        let side = || Some(Side::File { bytes: 200_000, executable: false });
+        let file = Changed { path: b"f".into(), old: side(), new: side(), same_content: false };
+        let began = Instant::now();
+        let mut text = String::new();
+        let row = one(&file, &content, began, &mut text);
+        assert!(began.elapsed() < FINE / 2, "{:?}", began.elapsed());
+        // Coarse, and right: what goes away and what comes balance.
+        assert!(row.insertions > 0 && row.insertions == row.deletions);
+    }
 }

@@ -132,7 +132,7 @@ fn below(directory: OwnedFd, mut shown: PathBuf, output: &str) -> Result<Destina
     let parts: Vec<&str> = output.split('/').collect();
     let valid = !output.is_empty()
         && output.len() <= 1_024
-        && !output.contains('\0')
+        && !output.chars().any(char::is_control)
         && parts.iter().all(|part| !part.is_empty() && *part != "." && *part != "..");
     if !valid {
         return Err(Failure::new(
@@ -163,6 +163,9 @@ impl Destination {
     }
 
     fn fresh(directory: OwnedFd, shown: PathBuf, name: &str) -> Result<Self, Failure> {
+        // It may be the guest's word; a terminal that lists the directory must not obey it.
+        let name = name.replace(char::is_control, "_");
+        let name = name.as_str();
         let mut place = Self {
             directory,
             shown,
@@ -296,5 +299,36 @@ impl TreeWriter {
             None => (b".", path),
         };
         Ok((openat2(&self.root, above, flags, Mode::empty(), STRICT)?, name))
+    }
+}
+
+#[cfg(test)]
+impl Destination {
+    /// For tests of what is written to one.
+    pub(super) fn of(directory: &Path, name: &str) -> Self {
+        Self::exact(open_root(directory).unwrap(), directory.to_owned(), name).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handle(folder: &tempfile::TempDir) -> (OwnedFd, PathBuf) {
+        (open_root(folder.path()).unwrap(), folder.path().to_owned())
+    }
+
+    #[test]
+    fn a_model_gives_no_name_that_a_terminal_obeys() {
+        let folder = tempfile::tempdir().unwrap();
+        for output in ["a\u{1b}[2J", "a\nb", "a\0", "d\u{9b}/x", "../x", "/tmp/x", "a//b", ""] {
+            let (directory, shown) = handle(&folder);
+            let refused = below(directory, shown, output).err().unwrap();
+            assert_eq!(refused.code, Code::NotPermitted, "{output:?}");
+        }
+        let (directory, shown) = handle(&folder);
+        assert_eq!(below(directory, shown, "d/é x").unwrap().name, "é x");
+        let (directory, shown) = handle(&folder);
+        assert_eq!(Destination::fresh(directory, shown, "w-\u{1b}[2Jx").unwrap().name, "w-_[2Jx");
     }
 }

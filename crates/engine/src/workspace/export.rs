@@ -1,7 +1,8 @@
 //! `workspace_export`: a file, a tree or the patch, with safe modes and the caller as owner.
 //!
 //! What arrives comes from a hostile guest: names and lengths are checked, links that lead out of
-//! the exported tree stay out, setuid bits are gone.
+//! the exported tree stay out, setuid bits are gone. So are repositories' own files: the host's git
+//! runs programs that their config names, also for a mere `git status` in the exported tree.
 
 use std::{
     fs::File,
@@ -173,10 +174,13 @@ struct Writer<'a> {
     root: &'a [u8],
     place: Destination,
     tree: Option<TreeWriter>,
-    /// The file whose chunks arrive, and how many bytes are still to come.
-    open: Option<(File, u64)>,
+    /// The file whose chunks arrive (none, when it is left out), and how many bytes are still to
+    /// come.
+    open: Option<(Option<File>, u64)>,
     single: Option<Sha256>,
     entries: u64,
+    received: u64,
+    of_git: bool,
     written: Written,
     links_left_out: u64,
     others: u64,
@@ -191,6 +195,8 @@ impl<'a> Writer<'a> {
             open: None,
             single: None,
             entries: 0,
+            received: 0,
+            of_git: false,
             written: Written::default(),
             links_left_out: 0,
             others: 0,
@@ -240,13 +246,18 @@ impl<'a> Writer<'a> {
             return self.top(entry, executable);
         }
         let Some(tree) = &self.tree else { return Err(broken()) };
+        if is_of_git(&relative) {
+            self.of_git = true;
+            self.open = (entry.kind == EntryKind::File).then_some((None, entry.bytes));
+            return Ok(());
+        }
         match entry.kind {
             EntryKind::Directory => {
                 tree.directory(&relative).map_err(|errno| self.failed(errno))?;
             }
             EntryKind::File => {
                 let file = tree.file(&relative, executable).map_err(|errno| self.failed(errno))?;
-                self.open = Some((file, entry.bytes));
+                self.open = Some((Some(file), entry.bytes));
                 self.written.files += 1;
             }
             EntryKind::Link => {
@@ -269,9 +280,16 @@ impl<'a> Writer<'a> {
             return Err(broken());
         }
         match entry.kind {
+            EntryKind::Directory if is_of_git(self.root) => {
+                return Err(Failure::new(
+                    Code::InvalidArgument,
+                    "path: it is the inside of a Git repository, which the host's git would obey",
+                )
+                .hint("to take commits out, run `git bundle create x.bundle --all` and export that file"));
+            }
             EntryKind::Directory => self.tree = Some(TreeWriter::new(self.place.tree()?)),
             EntryKind::File => {
-                self.open = Some((self.place.file(executable)?, entry.bytes));
+                self.open = Some((Some(self.place.file(executable)?), entry.bytes));
                 self.single = Some(Sha256::new());
                 self.written.files = 1;
             }
@@ -287,14 +305,17 @@ impl<'a> Writer<'a> {
     }
 
     fn chunk(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.written.bytes += bytes.len() as u64;
+        self.received += bytes.len() as u64;
         let path = self.place.path();
         let Some((file, left)) = &mut self.open else { return Err(broken()) };
         let Some(rest) = left.checked_sub(bytes.len() as u64) else { return Err(broken()) };
         *left = rest;
-        if self.written.bytes > BYTES {
+        // Chunks of nothing could go on for ever.
+        if self.received > BYTES || bytes.is_empty() {
             return Err(broken());
         }
+        let Some(file) = file else { return Ok(()) };
+        self.written.bytes += bytes.len() as u64;
         if let Some(hash) = &mut self.single {
             hash.update(bytes);
         }
@@ -322,6 +343,12 @@ impl<'a> Writer<'a> {
                 self.links_left_out
             ));
         }
+        if self.of_git {
+            written.notices.push(
+                "`.git` was left out: the host's git would run what it names; the patch has the changes"
+                    .to_owned(),
+            );
+        }
         if self.others > 0 {
             written
                 .notices
@@ -330,6 +357,11 @@ impl<'a> Writer<'a> {
         self.tree = None;
         Ok((self.place.finish()?, written))
     }
+}
+
+/// Whether a path is a repository's `.git`, or lies in one.
+fn is_of_git(path: &[u8]) -> bool {
+    path.split(|b| *b == b'/').any(|part| part.eq_ignore_ascii_case(b".git"))
 }
 
 /// Whether a link at `path` in a tree points into the same tree, read as text: a target that goes
@@ -370,5 +402,58 @@ mod tests {
         assert!(!stays_inside(b"a/link", b"/etc/passwd"));
         assert!(!stays_inside(b"a/link", b""));
         assert!(!stays_inside(b"a/link", b"b/../../c"));
+    }
+
+    fn entry(path: &str, kind: EntryKind, bytes: u64) -> PackEntry {
+        PackEntry { path: path.into(), kind, mode: 0o755, bytes, target: None }
+    }
+
+    #[test]
+    fn a_repository_s_own_files_stay_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = Writer::new(b"", Destination::of(folder.path(), "tree"));
+        for (path, kind) in [
+            ("", EntryKind::Directory),
+            (".git", EntryKind::Directory),
+            (".git/hooks", EntryKind::Directory),
+            (".git/hooks/post-checkout", EntryKind::File),
+            ("sub", EntryKind::Directory),
+            ("sub/.GIT", EntryKind::File),
+            ("sub/kept", EntryKind::File),
+        ] {
+            let bytes = if kind == EntryKind::File { 2 } else { 0 };
+            writer.entry(&entry(path, kind, bytes)).unwrap();
+            if bytes > 0 {
+                writer.chunk(b"ab").unwrap();
+            }
+        }
+        let (path, written) = writer.finish().unwrap();
+        assert_eq!((written.files, written.bytes), (1, 2));
+        assert!(written.notices[0].contains(".git"), "{:?}", written.notices);
+        let names = |path: std::path::PathBuf| -> Vec<String> {
+            let entries = std::fs::read_dir(path).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        assert_eq!(names(path.clone()), ["sub"]);
+        assert_eq!(names(path.join("sub")), ["kept"]);
+        let mut writer = Writer::new(b"sub/.git", Destination::of(folder.path(), "other"));
+        let refused = writer.entry(&entry("sub/.git", EntryKind::Directory, 0)).err().unwrap();
+        assert_eq!(refused.code, Code::InvalidArgument);
+        drop(writer);
+        assert_eq!(names(folder.path().to_owned()), ["tree"]);
+    }
+
+    #[test]
+    fn a_guest_that_sends_more_or_nothing_is_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || {
+            let mut writer = Writer::new(b"f", Destination::of(folder.path(), "f"));
+            writer.entry(&entry("f", EntryKind::File, 2)).unwrap();
+            writer
+        };
+        assert!(start().chunk(b"abc").is_err());
+        assert!(start().chunk(b"").is_err(), "nothing, for ever");
+        assert!(start().entry(&entry("g", EntryKind::File, 2)).is_err());
+        assert!(start().finish().is_err(), "less than it said");
     }
 }

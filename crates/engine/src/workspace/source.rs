@@ -207,13 +207,10 @@ fn choose(
         return Ok((source, Vec::new()));
     }
     if let Some(url) = &request.repo_url {
-        if fence.is_some_and(|fence| {
-            fence.repository.as_ref().is_none_or(|(allowed, _)| allowed != url)
-        }) {
-            return Err(Failure::new(Code::NotPermitted, "repo_url: this server does not allow it")
-                .hint("leave it out to use the project, or ask the person to start the server with --repo-url"));
-        }
-        let reference = request.repo_ref.clone();
+        let reference = match fence {
+            Some(fence) => pinned(fence, url, request.repo_ref.as_deref())?,
+            None => request.repo_ref.clone(),
+        };
         return Ok((SeedSource::Repo { url: url.clone(), reference }, Vec::new()));
     }
     match fence {
@@ -240,11 +237,44 @@ fn choose(
     }
 }
 
-/// Refuses a path that the user did not allow a model to read.
+/// The reference of a repository that a model named: the user's address, and where the user named
+/// a reference as well, no other.
+fn pinned(fence: &Fence, url: &str, asked: Option<&str>) -> Result<Option<String>, Failure> {
+    let refused = |what: &str| {
+        Failure::new(Code::NotPermitted, format!("{what}: this server does not allow it"))
+            .hint("leave it out to use the project, or ask the person to start the server with --repo-url")
+    };
+    match &fence.repository {
+        Some((allowed, Some(reference))) if allowed == url => match asked {
+            Some(asked) if asked != reference => Err(refused("repo_ref")),
+            _ => Ok(Some(reference.clone())),
+        },
+        Some((allowed, None)) if allowed == url => Ok(asked.map(str::to_owned)),
+        _ => Err(refused("repo_url")),
+    }
+}
+
+/// Refuses a path that the user did not allow a model to read, and the inside of a repository:
+/// what is in there comes along cleaned with its checkout, and never as it is.
 fn within(fence: &Fence, path: &Path) -> Result<(), Failure> {
-    let allowed = fence.project.iter().chain(&fence.allow_paths);
-    if allowed.filter_map(|root| root.canonicalize().ok()).any(|root| path.starts_with(root)) {
-        return Ok(());
+    let mut inside_git = false;
+    for root in fence.project.iter().chain(&fence.allow_paths) {
+        let root = root.canonicalize().ok();
+        let Some(below) = root.and_then(|root| path.strip_prefix(root).ok().map(Path::to_owned))
+        else {
+            continue;
+        };
+        if !below.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
+            return Ok(());
+        }
+        inside_git = true;
+    }
+    if inside_git {
+        return Err(Failure::new(
+            Code::NotPermitted,
+            format!("seed_path: {} is the inside of a Git repository", path.display()),
+        )
+        .hint("name the checkout: its history comes along without hooks and credentials"));
     }
     Err(Failure::new(
         Code::NotPermitted,
@@ -352,5 +382,52 @@ impl IntoFailure for SeedError {
             Code::NetworkFailed => "check name, proxy and certificates, then try again",
             _ => "",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_reads_no_inside_of_a_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path().canonicalize().unwrap();
+        for place in [".git/hooks", "sub/.GIT/modules", "src"] {
+            std::fs::create_dir_all(project.join(place)).unwrap();
+        }
+        std::os::unix::fs::symlink(".git", project.join("link")).unwrap();
+        let fence = Fence { project: Some(project.clone()), ..Fence::default() };
+        let asked = |fence: &Fence, path: &str| {
+            let path = project.join(path).canonicalize().unwrap();
+            within(fence, &path).map_err(|failure| failure.code)
+        };
+        for inside in [".git", ".git/hooks", "sub/.GIT/modules", "link", "link/hooks"] {
+            assert_eq!(asked(&fence, inside), Err(Code::NotPermitted), "{inside}");
+        }
+        assert_eq!(asked(&fence, "src"), Ok(()));
+        assert_eq!(asked(&fence, ".."), Err(Code::NotPermitted));
+        // What the person allowed by name is the person's affair.
+        let allowed = Fence { allow_paths: vec![project.join(".git/hooks")], ..fence };
+        assert_eq!(asked(&allowed, ".git/hooks"), Ok(()));
+        assert_eq!(asked(&allowed, ".git"), Err(Code::NotPermitted));
+    }
+
+    #[test]
+    fn a_model_takes_no_other_reference_than_the_pinned_one() {
+        let fence = |reference: Option<&str>| Fence {
+            repository: Some(("https://h/a".to_owned(), reference.map(str::to_owned))),
+            ..Fence::default()
+        };
+        let asked = |reference, url, asked| {
+            pinned(&fence(reference), url, asked).map_err(|failure| failure.code)
+        };
+        let main = || Ok(Some("main".to_owned()));
+        assert_eq!(asked(Some("main"), "https://h/a", None), main());
+        assert_eq!(asked(Some("main"), "https://h/a", Some("main")), main());
+        assert_eq!(asked(Some("main"), "https://h/a", Some("v1")), Err(Code::NotPermitted));
+        assert_eq!(asked(None, "https://h/a", Some("main")), main());
+        assert_eq!(asked(None, "https://h/b", None), Err(Code::NotPermitted));
+        assert!(pinned(&Fence::default(), "https://h/a", None).is_err());
     }
 }
