@@ -3,7 +3,7 @@
 //! What the guest says is believed only about its own upper layer, and bounded; what the seed has
 //! is read on the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use pyro_machine::{Guest, GuestError};
@@ -74,12 +74,13 @@ fn ask(
         .send(HostMessage::Upper(UpperList { directories: directories.to_vec() }))
         .or_fail()?;
     let deadline = Instant::now() + PATIENCE;
+    let asked: HashSet<&[u8]> = directories.iter().map(Vec::as_slice).collect();
     let mut answers: BTreeMap<Vec<u8>, UpperDirectory> = BTreeMap::new();
     let mut entries = 0;
     loop {
         match guest.receive(call, Some(deadline), Some(&context.cancel)).or_fail()? {
             GuestMessage::Upper(directory) => {
-                if !directories.contains(&directory.path) && directories.len() < 1_000 {
+                if !asked.contains(directory.path.as_slice()) {
                     return Err(GuestError::Unexpected { call: "upper" }.into_failure());
                 }
                 entries += directory.entries.len();
@@ -119,8 +120,9 @@ impl Walk<'_> {
     fn directory(&mut self, directory: UpperDirectory) -> Result<(), Failure> {
         let UpperDirectory { path, opaque, entries } = directory;
         if opaque {
+            let there: HashSet<&[u8]> = entries.iter().map(|entry| entry.name.as_slice()).collect();
             for name in self.baseline.names(&path)? {
-                if !entries.iter().any(|entry| entry.name == name) {
+                if !there.contains(name.as_slice()) {
                     self.gone(&join(&path, &name))?;
                 }
             }
@@ -225,5 +227,57 @@ fn same_mode(old: &Side, new: &Side) -> bool {
     match (old, new) {
         (Side::File { executable: a, .. }, Side::File { executable: b, .. }) => a == b,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pyro_protocol::{Decoder, GuestFrame, HostFrame, VERSION, encode};
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+    };
+
+    /// A taken-over agent: it answers whatever it is asked with one directory.
+    fn answering(path: &'static [u8]) -> Guest {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || {
+            let mut decoder = Decoder::default();
+            let mut bytes = vec![0; 64 << 10];
+            while let Ok(read @ 1..) = theirs.read(&mut bytes) {
+                decoder.push(&bytes[..read]);
+                while let Some(frame) = decoder.next::<HostFrame>().unwrap() {
+                    let path = path.to_vec();
+                    let directory = UpperDirectory { path, opaque: false, entries: Vec::new() };
+                    let answers = match frame.message {
+                        HostMessage::Hello { .. } => {
+                            vec![GuestMessage::Hello { version: VERSION, boot: [0; 16] }]
+                        }
+                        _ => vec![GuestMessage::Upper(directory), GuestMessage::Done],
+                    };
+                    let mut wire = Vec::new();
+                    for message in answers {
+                        encode(&GuestFrame { call: frame.call, message }, &mut wire).unwrap();
+                    }
+                    theirs.write_all(&wire).unwrap();
+                }
+            }
+        });
+        Guest::handshake(ours, Duration::from_secs(20)).unwrap()
+    }
+
+    #[test]
+    fn a_guest_speaks_only_of_directories_that_it_was_asked_about() {
+        let context = Context::new(crate::Door::Sdk, "/".into()).unwrap();
+        // However many they are.
+        for count in [1, 2_000] {
+            let asked: Vec<Vec<u8>> = (0..count).map(|n| format!("d{n}").into_bytes()).collect();
+            for path in [&b"../out"[..], b".git/hooks", b"d0/../..", b""] {
+                let answer = ask(&mut answering(path), &asked, &context);
+                assert!(answer.is_err(), "{:?}", String::from_utf8_lossy(path));
+            }
+            assert_eq!(ask(&mut answering(b"d0"), &asked, &context).unwrap().len(), 1);
+        }
     }
 }
