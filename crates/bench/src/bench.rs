@@ -46,7 +46,7 @@ impl Bench {
         if !is_root() {
             return Ok(None);
         }
-        made_once(&self.podman, || Podman::fresh(&self.cache)).map(Some)
+        made_once(&self.podman, Podman::fresh).map(Some)
     }
 
     /// The small project.

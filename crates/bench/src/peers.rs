@@ -40,17 +40,17 @@ pub(crate) fn bwrap() -> Program {
 /// podman with runc over storage of the harness's own.
 #[derive(Debug)]
 pub(crate) struct Podman {
-    storage: PathBuf,
-    /// Its path must be short.
+    /// Fresh for each run, since podman refuses storage that another state was used with; its path
+    /// must be short.
     state: PathBuf,
 }
 
 impl Podman {
     /// Imports the image: `true` and `sleep` with their libraries.
-    pub(crate) fn fresh(place: &Path) -> Result<Self> {
+    pub(crate) fn fresh() -> Result<Self> {
         let state = std::env::temp_dir().join(format!("pyro-bench-{}", std::process::id()));
         fs::create_dir_all(&state).about(&state)?;
-        let podman = Self { storage: place.join("podman"), state };
+        let podman = Self { state };
         let archive = podman.state.join("root.tar");
         let root = podman.state.join("root");
         for folder in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
@@ -76,9 +76,9 @@ impl Podman {
         Program::new([
             "podman".into(),
             "--root".into(),
-            self.storage.to_string_lossy(),
+            self.state.join("storage").to_string_lossy(),
             "--runroot".into(),
-            self.state.to_string_lossy(),
+            self.state.join("state").to_string_lossy(),
             "--storage-driver".into(),
             "overlay".into(),
             "--runtime".into(),
@@ -117,9 +117,10 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
-        // What stays behind is a folder of the cache, which the next run reuses.
         let _ = self.call(&["rm", "--all", "--force", "--time", "0"]).time();
-        let _ = self.call(&["rmi", "--force", IMAGE]).time();
+        // podman mounts this folder over itself.
+        let mounted = self.state.join("storage").join("overlay");
+        let _ = Program::new(["umount".into(), mounted.to_string_lossy()]).time();
         let _ = fs::remove_dir_all(&self.state);
     }
 }

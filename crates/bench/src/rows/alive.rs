@@ -2,23 +2,32 @@
 
 use std::time::Instant;
 
-use crate::{bench::Bench, error::Result, memory::private_mib, row::Row, samples::Samples};
+use crate::{
+    bench::Bench,
+    error::Result,
+    memory::{private_mib, proportional_mib},
+    row::Row,
+    samples::Samples,
+};
 
 /// Workspaces at once that the goal asks for.
 const CROWD: usize = 200;
 
 pub(super) fn idle(bench: &Bench) -> Result<Vec<Row>> {
-    const PYRO: &str = "launcher and agent";
-    let mut samples = Samples::default();
+    const PYRO: &str = "launcher and agent, private";
+    let (mut samples, mut shared) = (Samples::default(), Samples::default());
     for _ in 0..bench.rounds(10).counted {
         let workspace = bench.pyro.create(Some(&bench.small()?.path))?;
         bench.pyro.call(&["workspace", "exec", &workspace, "--", "true"]).time()?;
-        samples.value(private_mib(&bench.pyro.processes(&workspace)?)?);
+        let processes = bench.pyro.processes(&workspace)?;
+        samples.value(private_mib(&processes)?);
+        shared.value(proportional_mib(&processes)?);
         bench.pyro.delete(&workspace)?;
     }
-    let mut row = Row::new("private memory of an idle workspace, after one command");
+    let mut row = Row::new("memory of an idle workspace, after one command");
     row.unit = "MiB";
     row.candidates.push((PYRO, samples));
+    row.candidates.push(("with their share of shared pages (Pss)", shared));
     row.bounds.push((PYRO, 3.0));
     Ok(vec![row])
 }

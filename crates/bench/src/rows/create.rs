@@ -82,6 +82,7 @@ pub(super) fn story_large(bench: &Bench) -> Result<Vec<Row>> {
     bench.pyro.call(&["workspace", "exec", &first, "--", "true"]).time()?;
     let told = RefCell::default();
     let mut turns = story(bench, large, &told);
+    // Beside Git once, not in the rows below too: it takes most of the time of the whole run.
     turns.extend(worktree(bench, large));
     let row = Row::new("create, first exec, delete: 100,000 files known already")
         .measure(bench.rounds(5), turns)?
@@ -115,9 +116,8 @@ pub(super) fn cold(bench: &Bench) -> Result<Vec<Row>> {
             Ok(took)
         })
     };
-    let mut turns: Vec<(&'static str, Turn<'_>)> =
+    let turns: Vec<(&'static str, Turn<'_>)> =
         vec![("pyro, 100 files", turn(bench.small()?)), ("pyro, 100,000 files", turn(large))];
-    turns.extend(worktree(bench, large));
     let rounds = Rounds { warm_up: 0, counted: if bench.quick { 1 } else { 3 } };
     Ok(vec![Row::new("first create of a project").measure(rounds, turns)?])
 }
@@ -138,8 +138,7 @@ pub(super) fn edited(bench: &Bench) -> Result<Vec<Row>> {
         bench.pyro.delete(&made.replace(workspace))?;
         Ok(took)
     };
-    let mut turns: Vec<(&'static str, Turn<'_>)> = vec![(CREATE, Box::new(create))];
-    turns.extend(worktree(bench, large));
+    let turns: Vec<(&'static str, Turn<'_>)> = vec![(CREATE, Box::new(create))];
     let row = Row::new("create after 5 edits in 100,000 files").measure(bench.rounds(5), turns);
     large.restore()?;
     bench.pyro.delete(&made.borrow())?;
