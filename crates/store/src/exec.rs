@@ -82,7 +82,7 @@ impl Store {
         let transaction = self.write(STEP)?;
         let moved = transaction
             .prepare_cached(
-                "UPDATE workspaces SET spool_offset = ?3, changed_files = NULL, patch_sha256 = NULL, \
+                "UPDATE workspaces SET spool_offset = ?3, \
                  last_activity_at = max(last_activity_at, ?4) WHERE id = ?1 AND spool_offset = ?2",
             )
             .during(STEP)?
@@ -96,13 +96,25 @@ impl Store {
         if moved == 0 {
             return Ok(false);
         }
+        let mut touched = !import.execs.is_empty();
         if let Some(before) = import.lost_before {
-            transaction
+            let lost = transaction
                 .execute(
                     "UPDATE execs SET state = 'lost' WHERE workspace = ?1 AND state = 'running' \
                      AND started_at <= ?2",
                     params![id.as_str(), integer(before.0)],
                 )
+                .during(STEP)?;
+            touched |= lost > 0;
+        }
+        if touched {
+            // A command may have changed anything; the start of a machine changes nothing.
+            transaction
+                .prepare_cached(
+                    "UPDATE workspaces SET changed_files = NULL, patch_sha256 = NULL WHERE id = ?1",
+                )
+                .during(STEP)?
+                .execute([id.as_str()])
                 .during(STEP)?;
         }
         for exec in &import.execs {

@@ -143,7 +143,7 @@ impl Walk<'_> {
         let is_directory = matches!(entry.now, UpperKind::Directory { .. });
         if self.baseline.is_ignored(&path, is_directory) {
             self.ignored += 1;
-            return Ok(());
+            return self.displaced(&path, is_directory);
         }
         match entry.now {
             UpperKind::Whiteout => self.gone(&path)?,
@@ -192,6 +192,23 @@ impl Walk<'_> {
         self.add(Changed { path, old, new: Some(new), same_content })
     }
 
+    /// Something ignored stands where the seed may have what is not: a directory `build/` in place
+    /// of a file `build`, a file `x.log` in place of a directory with tracked files.
+    fn displaced(&mut self, path: &[u8], by_directory: bool) -> Result<(), Failure> {
+        if !by_directory {
+            return self.gone_below(path);
+        }
+        match self.baseline.side(path)? {
+            Some(old) if !self.baseline.is_ignored(path, false) => self.add(Changed {
+                path: path.to_vec(),
+                old: Some(old),
+                new: None,
+                same_content: false,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whatever the seed has at a path, or below it, is gone.
     fn gone(&mut self, path: &[u8]) -> Result<(), Failure> {
         if path == b".git" || path.ends_with(b"/.git") {
@@ -205,9 +222,14 @@ impl Walk<'_> {
                 same_content: false,
             });
         }
+        self.gone_below(path)
+    }
+
+    /// All files that the seed has below a directory are gone; what is ignored is in no diff.
+    fn gone_below(&mut self, path: &[u8]) -> Result<(), Failure> {
         for (below, old) in self.baseline.below(path)? {
             let inside_git = below.split(|b| *b == b'/').any(|part| part == b".git");
-            if !inside_git {
+            if !inside_git && !self.baseline.is_ignored(&below, false) {
                 self.add(Changed { path: below, old: Some(old), new: None, same_content: false })?;
             }
         }
