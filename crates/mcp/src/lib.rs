@@ -9,6 +9,7 @@ mod bound;
 mod call;
 mod end_of_input;
 mod instructions;
+mod legible;
 mod serve;
 mod server;
 pub mod text;

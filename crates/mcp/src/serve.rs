@@ -10,7 +10,7 @@ use pyro_operations::{Code, Failure, Profile};
 use rmcp::{ServiceExt, transport::io::stdio_pipes};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Surface, end_of_input::EndOfInput, server::Server};
+use crate::{Surface, end_of_input::EndOfInput, legible::Legible, server::Server};
 
 /// Calls that finish this soon after the end of input still answer by themselves.
 const FINISHING: Duration = Duration::from_millis(100);
@@ -54,7 +54,7 @@ async fn run(serving: Serving) {
     let (reader, writer) = stdio_pipes();
     let (reader, mut ended) = EndOfInput::new(reader);
     // Input that ends, or is no MCP, before the first request: there is nobody to answer.
-    let Ok(service) = server.serve((reader, writer)).await else { return };
+    let Ok(service) = server.serve((Legible::new(reader), writer)).await else { return };
     let mut over = std::pin::pin!(service.waiting());
     tokio::select! {
         _ = &mut over => return,
