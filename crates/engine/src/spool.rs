@@ -11,7 +11,7 @@ use std::{
 };
 
 use pyro_model::{ExecId, ExecState, OutputStream, Timestamp, WorkspaceId, limits};
-use pyro_operations::Failure;
+use pyro_operations::{Code, Failure};
 use pyro_protocol::spool::{EVENTS, Record as Entry, decode_records, kept_pieces, output_file};
 use pyro_store::{ExecRecord, Import, Record};
 
@@ -27,9 +27,18 @@ impl Engine {
     /// Opens a file of a workspace's spool; `None` when there is none.
     fn open_spool(&self, id: &WorkspaceId, name: &str) -> Result<Option<File>, Failure> {
         let path = self.layout().spool(id).join(name);
-        let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-        match File::options().read(true).custom_flags(no_follow).open(&path) {
-            Ok(file) => Ok(Some(file)),
+        // A taken-over agent may have put a link or a pipe there: neither is followed or waited for.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(&path) {
+            Ok(file) if file.metadata().is_ok_and(|facts| facts.is_file()) => Ok(Some(file)),
+            Ok(_) => Err(Failure::new(
+                Code::MachineFailed,
+                format!(
+                    "{} is no file: the workspace's machine is not to be trusted",
+                    path.display()
+                ),
+            )
+            .hint("delete the workspace with workspace_delete")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(host_file("open", &path, &error)),
         }

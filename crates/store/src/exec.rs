@@ -124,7 +124,8 @@ impl Store {
                      ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
                      exit_code = excluded.exit_code, signal = excluded.signal, \
                      duration_ms = excluded.duration_ms, stdout_bytes = excluded.stdout_bytes, \
-                     stderr_bytes = excluded.stderr_bytes"
+                     stderr_bytes = excluded.stderr_bytes \
+                     WHERE execs.workspace = excluded.workspace"
                 ))
                 .during(STEP)?
                 .execute(params![

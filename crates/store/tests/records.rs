@@ -140,6 +140,33 @@ fn an_import_is_taken_once() {
 }
 
 #[test]
+fn the_agent_of_one_workspace_cannot_rewrite_a_command_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(&folder);
+    let (mine, other) = (record(1, None), record(2, None));
+    store.insert(&mine, 10).unwrap();
+    store.insert(&other, 10).unwrap();
+    let exec = ExecRecord {
+        id: ExecId::from_random([9; 8]),
+        command: "make test".to_owned(),
+        cwd: "/workspace".to_owned(),
+        state: ExecState::Exited,
+        exit_code: Some(1),
+        signal: None,
+        started_at: Timestamp(5),
+        duration_ms: Some(3),
+        stdout_bytes: 0,
+        stderr_bytes: 0,
+    };
+    let import = Import { from: 0, to: 50, execs: vec![exec.clone()], ..Import::default() };
+    assert!(store.import(&mine.id, &import).unwrap());
+    let forged = ExecRecord { exit_code: Some(0), ..exec.clone() };
+    let import = Import { from: 0, to: 50, execs: vec![forged], ..Import::default() };
+    assert!(store.import(&other.id, &import).unwrap());
+    assert_eq!(store.exec(&mine.id, &exec.id).unwrap(), Some(exec));
+}
+
+#[test]
 fn a_reset_that_died_is_begun_again_with_the_same_generation() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(&folder);
