@@ -117,15 +117,14 @@ fn write() {
         || {
             let found = home.sh("w", "cat old | tr -d '\\n' | sha256sum; ls -A | wc -l");
             let whole = |bytes: &[u8]| {
-                let reply = home.sh(
+                home.sh(
                     "w",
                     &format!(
                         "head -c {} /dev/zero | tr '\\0' {} | sha256sum; echo 2",
                         bytes.len(),
                         bytes[0] as char
                     ),
-                );
-                reply
+                )
             };
             assert!(found == whole(&old) || found == whole(&new), "{found}");
         },

@@ -2,6 +2,7 @@
 //! tests as the caller (as root: machines of root).
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::needless_pass_by_value, reason = "`json!` where it is used")]
 #![expect(unreachable_pub, reason = "modules of one program of tests")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 

@@ -203,8 +203,11 @@ fn files_that_are_not_what_was_expected() {
     );
 }
 
-/// An archive of raw entries: name, kind, link, size, content.
-fn archive(path: &Path, entries: &[(&str, u8, &str, &[u8])]) {
+/// Name, kind, link, content.
+type Entry<'a> = (&'a str, u8, &'a str, &'a [u8]);
+
+/// An archive of raw entries.
+fn archive(path: &Path, entries: &[Entry]) {
     let mut bytes = Vec::new();
     for (name, kind, link, content) in entries {
         let mut header = [0u8; 512];
@@ -235,7 +238,7 @@ fn archives_that_lead_out_or_blow_up() {
     let victim = home.path("victim").display().to_string();
     let tar = home.path("seed.tar");
     let file = (b'0', "", &b"evil\n"[..]);
-    let cases: &[(&str, Vec<(&str, u8, &str, &[u8])>)] = &[
+    let cases: &[(&str, Vec<Entry>)] = &[
         ("up", vec![("../victim", file.0, file.1, file.2)]),
         ("up inside", vec![("a/../../victim", file.0, file.1, file.2)]),
         ("absolute", vec![(&victim, file.0, file.1, file.2)]),
