@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pyro_machine::Machine;
+use pyro_machine::{Ending, Machine};
 use pyro_model::{Timestamp, WorkspaceId, WorkspaceState};
 use pyro_operations::{Code, Failure};
 use pyro_store::{OperationLock, Phase, Record};
@@ -166,8 +166,14 @@ impl Engine {
         let directory = self.layout().workspace(&record.id);
         let trash = self.layout().trash().join(record.id.as_str());
         let machine = self.machine(record.machine)?;
+        let mut ending: Option<Ending> = None;
         if directory.exists() {
-            machine.end(&directory).or_fail()?;
+            if record.ephemeral {
+                // Its changes are in memory: nothing has to wait for the last of its processes.
+                ending = Some(machine.begin_end(&directory).or_fail()?);
+            } else {
+                machine.end(&directory).or_fail()?;
+            }
             crate::crash::point("delete.ended");
             std::fs::rename(&directory, &trash)
                 .map_err(|error| crate::failure::host_file("move", &directory, &error))?;
@@ -180,7 +186,7 @@ impl Engine {
         if trash.exists() {
             self.discard(machine.as_ref(), &trash);
         }
-        Ok(())
+        ending.map_or(Ok(()), |ending| ending().or_fail())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use pyro_machine::MachineError;
+use pyro_machine::{Ending, MachineError};
 use pyro_sys::{
     Context, SysError, lock as file_lock,
     process::{self, Identity},
@@ -50,6 +50,30 @@ pub(crate) fn end(directory: &Path) -> Result<(), MachineError> {
             }
         }
     }
+}
+
+/// Kills it, and gives back what waits for its end: the directory may be moved away meanwhile.
+pub(crate) fn begin(directory: &Path) -> Result<Ending, MachineError> {
+    if let Some(file) = lock::open(directory)?
+        && file_lock::is_locked(&file).map_err(failure)?
+    {
+        let signed = lock::read(&file).doing("read", "the lock").map_err(failure)?;
+        let launcher = open(signed.launcher)?;
+        if let (Some(agent), Some(launcher)) = (kill(signed.agent)?, launcher) {
+            return Ok(Box::new(move || {
+                if !process::wait_readable(&launcher, Some(PATIENCE)).map_err(failure)? {
+                    process::kill(&launcher).map_err(failure)?;
+                    await_end(&launcher)?;
+                }
+                await_end(&agent)?;
+                bounds::remove_left(&signed.cgroups);
+                Ok(())
+            }));
+        }
+    }
+    // It starts or ends at this moment.
+    end(directory)?;
+    Ok(Box::new(|| Ok(())))
 }
 
 /// Waits for what is left of a machine whose lock is free already: a killed agent lets go of the

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pyro_machine::{
-    Capabilities, Capability, Machine, MachineError, MachineSpec, Started, Support,
+    Capabilities, Capability, Ending, Machine, MachineError, MachineSpec, Started, Support,
 };
 use pyro_model::{Isolation, MachineKind};
 
@@ -158,6 +158,10 @@ impl Machine for ContainerMachine {
 
     fn end(&self, directory: &Path) -> Result<(), MachineError> {
         end::end(directory)
+    }
+
+    fn begin_end(&self, directory: &Path) -> Result<Ending, MachineError> {
+        end::begin(directory)
     }
 
     fn renew(&self, directory: &Path, trash: &Path) -> Result<(), MachineError> {

@@ -7,6 +7,7 @@ use std::{
     os::unix::{net::UnixStream, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use pyro_machine::MachineError;
@@ -14,6 +15,9 @@ use pyro_protocol::launch::SOCKET_FD;
 use pyro_sys::{Context, SysError, descriptor, process};
 
 use crate::{Ids, conversation::PATIENCE, failure};
+
+/// Removals that were started and whose first process was not collected yet.
+static ENDED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// The streams of a program.
 #[derive(Debug)]
@@ -89,8 +93,11 @@ pub(crate) fn discard(agent: &Path, ids: &Ids, paths: &[&Path]) -> Result<(), Ma
     let mut arguments = vec![OsStr::new("remove")];
     arguments.extend(paths.iter().map(|path| path.as_os_str()));
     let streams = Streams { stdin: Stdio::null(), stdout: Stdio::null(), stderr: Stdio::null() };
-    let mut child = spawn(agent, ids, agent.as_os_str(), &arguments, streams)?;
-    // It forks and ends at once; the copy that works is nobody's child.
-    child.wait().doing("wait for", "the removal").map_err(failure)?;
+    let child = spawn(agent, ids, agent.as_os_str(), &arguments, streams)?;
+    // It forks and ends at once; the copy that works is nobody's child. Its end is collected by
+    // the next removal (or by the kernel, with this process) rather than waited for.
+    let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+    ended.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    ended.push(child);
     Ok(())
 }

@@ -20,6 +20,9 @@ pub struct Started {
     pub enforcement: Vec<Enforcement>,
 }
 
+/// Waits for the end of a machine that was told to go.
+pub type Ending = Box<dyn FnOnce() -> Result<(), MachineError> + Send>;
+
 /// One way to run workspaces.
 pub trait Machine: Send + Sync + std::fmt::Debug {
     /// Which one.
@@ -47,6 +50,13 @@ pub trait Machine: Send + Sync + std::fmt::Debug {
 
     /// Ends the machine at once and returns when its lock is free. Fine when none runs.
     fn end(&self, directory: &Path) -> Result<(), MachineError>;
+
+    /// Ends the machine like `end`, but returns once its processes are told to go: what it gives
+    /// back waits for the rest. Only where nothing of the machine's changes is wanted any more.
+    fn begin_end(&self, directory: &Path) -> Result<Ending, MachineError> {
+        self.end(directory)?;
+        Ok(Box::new(|| Ok(())))
+    }
 
     /// Moves the uppers out of the workspace's directory to `trash` (a path that does not exist
     /// yet, on the same file system) and makes fresh ones. By rename: takes no longer for more.
