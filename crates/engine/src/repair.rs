@@ -19,6 +19,9 @@ use crate::{Engine, failure::OrFail, lookup::deleted_meanwhile};
 /// How long a deletion on a full disk waits for the room that it makes.
 const ROOM: Duration = Duration::from_secs(60);
 
+/// Work in progress that was not touched for so long was left by a call that died.
+const ABANDONED: Duration = Duration::from_secs(3_600);
+
 impl Engine {
     /// Finishes or undoes what another call left.
     ///
@@ -126,7 +129,21 @@ impl Engine {
         }
     }
 
+    /// Moves what died calls left of their work in progress to the trash: nothing of it takes an
+    /// hour, and nothing but names leads to it.
+    fn sweep_tmp(&self) {
+        let Ok(entries) = std::fs::read_dir(self.layout().tmp()) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let age = entry.metadata().and_then(|facts| facts.modified()).map(|at| at.elapsed());
+            if matches!(age, Ok(Ok(age)) if age > ABANDONED) {
+                let _ =
+                    std::fs::rename(entry.path(), self.layout().trash().join(entry.file_name()));
+            }
+        }
+    }
+
     fn sweep_trash(&self) {
+        self.sweep_tmp();
         let Ok(entries) = std::fs::read_dir(self.layout().trash()) else { return };
         let left: Vec<_> =
             entries.filter_map(|entry| Some(entry.ok()?.path())).take(1_000).collect();
@@ -206,5 +223,27 @@ fn await_removal(path: &Path, patience: Duration) {
         }
         let mut events = [0; 4096];
         while matches!(rustix::io::read(&watch, &mut events), Ok(1..)) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use std::{fs, time::SystemTime};
+
+    #[test]
+    fn work_in_progress_that_nobody_touched_for_long_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let engine = Engine::open(Settings { home, ..Settings::default() }).unwrap();
+        let (old, young) = (engine.layout().tmp().join("old"), engine.layout().tmp().join("young"));
+        fs::create_dir(&old).unwrap();
+        fs::create_dir(&young).unwrap();
+        let past = SystemTime::now() - ABANDONED * 2;
+        fs::File::open(&old).unwrap().set_modified(past).unwrap();
+        engine.sweep();
+        assert!(!old.exists());
+        assert!(young.exists());
     }
 }

@@ -14,6 +14,8 @@ use crate::{Context, Engine, Handle, failure::OrFail, lookup::exec_id};
 const ROWS: u64 = 50;
 /// Most rows of the list.
 const ROWS_MOST: u64 = 100;
+/// Characters that a row takes beside its command and its tail.
+const ROW: usize = 180;
 /// Bytes of output when the caller does not say.
 const BYTES: u64 = 30_000;
 /// Bytes of the longest character.
@@ -49,23 +51,28 @@ impl Engine {
         let skip = request.offset.unwrap_or(0);
         let limit = request.limit.unwrap_or(ROWS).min(ROWS_MOST);
         let mut execs = self.store().execs(&record.id, skip, limit + 1).or_fail()?;
-        let more = execs.len() as u64 > limit;
+        let mut more = execs.len() as u64 > limit;
         execs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let rows = execs
-            .into_iter()
-            .map(|exec| {
-                let tail = self.tail(record, &exec)?;
-                Ok(LoggedExec {
-                    exec_id: exec.id.to_string(),
-                    command: exec.command.chars().take(200).collect(),
-                    state: exec.state,
-                    exit_code: exec.exit_code,
-                    duration_ms: exec.duration_ms,
-                    started_at: exec.started_at,
-                    tail,
-                })
-            })
-            .collect::<Result<Vec<_>, Failure>>()?;
+        let mut rows = Vec::new();
+        let mut budget = CHARACTERS;
+        for exec in execs {
+            let row = LoggedExec {
+                exec_id: exec.id.to_string(),
+                command: exec.command.chars().take(200).collect(),
+                state: exec.state,
+                exit_code: exec.exit_code,
+                duration_ms: exec.duration_ms,
+                started_at: exec.started_at,
+                tail: self.tail(record, &exec)?,
+            };
+            let cost = ROW + escaped_characters(&row.command) + escaped_characters(&row.tail);
+            if cost > budget {
+                more = true;
+                break;
+            }
+            budget -= cost;
+            rows.push(row);
+        }
         let verdict = match rows.len() {
             0 if skip == 0 => "no command was run yet".to_owned(),
             1 => "1 command, newest first".to_owned(),
