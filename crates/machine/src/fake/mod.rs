@@ -56,6 +56,15 @@ impl FakeMachine {
         Self { agent, capabilities: Capabilities::default(), children: Mutex::default() }
     }
 
+    /// Waits until a machine that is about to exit has let go of its lock.
+    fn await_lock(&self, directory: &Path) -> Result<(), MachineError> {
+        let lock = lock_file(directory)?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .map_err(|errno| on("lock", directory)(errno.into()))?;
+        self.reap();
+        Ok(())
+    }
+
     fn reap(&self) {
         if let Ok(mut children) = self.children.lock() {
             children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
@@ -145,7 +154,15 @@ impl Machine for FakeMachine {
         if !self.is_running(directory)? {
             return Err(MachineError::NotRunning(directory.to_owned()));
         }
-        at_socket(directory, UnixStream::connect)
+        match at_socket(directory, UnixStream::connect) {
+            // It is ending: nobody listens any more, and the lock is free in a moment.
+            Err(MachineError::System { source, .. })
+                if source.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                Err(MachineError::NotRunning(directory.to_owned()))
+            }
+            result => result,
+        }
     }
 
     fn is_running(&self, directory: &Path) -> Result<bool, MachineError> {
@@ -154,7 +171,7 @@ impl Machine for FakeMachine {
 
     fn end(&self, directory: &Path) -> Result<(), MachineError> {
         let stream = match self.connect(directory) {
-            Err(MachineError::NotRunning(_)) => return Ok(()),
+            Err(MachineError::NotRunning(_)) => return self.await_lock(directory),
             result => result?,
         };
         let wait = stream.try_clone().map_err(on("copy", directory))?;
@@ -174,11 +191,7 @@ impl Machine for FakeMachine {
             }
         }
         // Its connections are closed, so it is about to exit, which frees the lock.
-        let lock = lock_file(directory)?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|errno| on("lock", directory)(errno.into()))?;
-        self.reap();
-        Ok(())
+        self.await_lock(directory)
     }
 
     fn renew(&self, directory: &Path, trash: &Path) -> Result<(), MachineError> {
