@@ -131,7 +131,7 @@ impl Engine {
                     exec.stdout_bytes = finished.stdout_bytes;
                     exec.stderr_bytes = finished.stderr_bytes;
                 }
-                Entry::MachineStopped { .. } => {}
+                Entry::MachineStopped { .. } | Entry::MachineFailed { .. } => {}
             }
         }
         Ok(import)

@@ -17,5 +17,5 @@ pub mod spec;
 pub use capability::{Capabilities, Capability, Support};
 pub use error::MachineError;
 pub use guest::{Cancel, Guest, GuestError};
-pub use machine::{Ending, Machine, Started};
+pub use machine::{Ending, Machine, Started, image_of};
 pub use spec::{Enforcement, Limits, MachineSpec, Writable};

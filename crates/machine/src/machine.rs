@@ -5,7 +5,10 @@
 //! A workspace's writable files belong to ids that the host's caller may not be, so only the
 //! machine makes, moves between and removes them.
 
-use std::{os::unix::net::UnixStream, path::Path};
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
 use pyro_model::{Isolation, MachineKind};
 
@@ -18,6 +21,15 @@ pub struct Started {
     pub stream: UnixStream,
     /// How each bound is kept.
     pub enforcement: Vec<Enforcement>,
+}
+
+/// Where the read-only image of a layer lies, for machines that need one: beside the layer's own
+/// directory, under its name and `.erofs`.
+#[must_use]
+pub fn image_of(layer: &Path) -> PathBuf {
+    let mut name = layer.as_os_str().to_owned();
+    name.push(".erofs");
+    PathBuf::from(name)
 }
 
 /// Waits for the end of a machine that was told to go.
@@ -38,6 +50,13 @@ pub trait Machine: Send + Sync + std::fmt::Debug {
     /// fresh uppers, the spool. Safe to call again after a crash.
     fn prepare(&self, directory: &Path) -> Result<(), MachineError>;
 
+    /// Makes what this machine needs of a read-only layer before it is used in a start, beside the
+    /// layer (`image_of`); at once when that is there already. Whoever removes the layer's parent
+    /// removes it too. The container needs nothing.
+    fn prepare_layer(&self, _layer: &Path) -> Result<(), MachineError> {
+        Ok(())
+    }
+
     /// Starts the machine and returns once its agent answers connections. `Busy` when one already
     /// runs in that directory. A failure leaves nothing running.
     fn start(&self, spec: &MachineSpec) -> Result<Started, MachineError>;
@@ -48,11 +67,13 @@ pub trait Machine: Send + Sync + std::fmt::Debug {
     /// Whether a machine runs in that directory, by its lock.
     fn is_running(&self, directory: &Path) -> Result<bool, MachineError>;
 
-    /// Ends the machine at once and returns when its lock is free. Fine when none runs.
+    /// Ends the machine at once, with all that was written kept, and returns when its lock is free.
+    /// Fine when none runs.
     fn end(&self, directory: &Path) -> Result<(), MachineError>;
 
-    /// Ends the machine like `end`, but returns once its processes are told to go: what it gives
-    /// back waits for the rest. Only where nothing of the machine's changes is wanted any more.
+    /// Ends the machine like `end`, but keeps nothing that is not on its disk yet, and returns once
+    /// its processes are told to go: what it gives back waits for the rest. Only where nothing of
+    /// the machine's changes is wanted any more.
     fn begin_end(&self, directory: &Path) -> Result<Ending, MachineError> {
         self.end(directory)?;
         Ok(Box::new(|| Ok(())))

@@ -16,6 +16,7 @@ pub mod launch;
 pub mod message;
 pub mod spool;
 pub mod upper;
+pub mod vm;
 
 pub use codec::{CodecError, Decoder, encode};
 pub use message::{GuestFrame, GuestMessage, HostFrame, HostMessage};

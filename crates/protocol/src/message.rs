@@ -98,6 +98,30 @@ pub enum GuestMessage {
     Failed(Refusal),
 }
 
+impl GuestMessage {
+    /// Whether nothing more comes on the call after it.
+    #[must_use]
+    pub fn ends_call(&self) -> bool {
+        match self {
+            Self::Started { .. }
+            | Self::Output { .. }
+            | Self::Upper(_)
+            | Self::Entry(_)
+            | Self::Chunk { .. } => false,
+            Self::Hello { .. }
+            | Self::Finished(_)
+            | Self::Stopped { .. }
+            | Self::Listed(_)
+            | Self::Content(_)
+            | Self::Written(_)
+            | Self::Edited(_)
+            | Self::Status(_)
+            | Self::Done
+            | Self::Failed(_) => true,
+        }
+    }
+}
+
 /// Why the guest did not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {

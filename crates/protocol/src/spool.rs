@@ -31,6 +31,9 @@ pub enum Record {
     ExecFinished { at_ms: u64, finished: Finished },
     /// The machine ends by itself: idle for its limit, or told to.
     MachineStopped { at_ms: u64, reason: StopReason },
+    /// The machine ended without being told to: its kernel panicked, its monitor or QEMU was
+    /// killed. In words, fit after "the machine ended: ".
+    MachineFailed { at_ms: u64, why: String },
 }
 
 /// Why a machine ended in good order.

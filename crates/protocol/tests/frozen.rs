@@ -202,6 +202,7 @@ fn records() -> Vec<Record> {
         Record::MachineStopped { at_ms: 7, reason: StopReason::Runaway },
     ];
     records.extend(states());
+    records.push(Record::MachineFailed { at_ms: 8, why: "w".into() });
     records
 }
 
@@ -246,7 +247,8 @@ fn every_variant_is_known(host: &HostMessage, guest: &GuestMessage, record: &Rec
         Record::MachineStarted { .. }
         | Record::ExecStarted { .. }
         | Record::ExecFinished { .. }
-        | Record::MachineStopped { .. } => {}
+        | Record::MachineStopped { .. }
+        | Record::MachineFailed { .. } => {}
     }
 }
 
@@ -366,4 +368,5 @@ const RECORDS: &str = "
 1b0000005778e1ff02090d65785f6162636465666768696a0301060112fa01ac020701
 1b000000d46ddad602090d65785f6162636465666768696a0401060112fa01ac020701
 1b00000014b2541702090d65785f6162636465666768696a0501060112fa01ac020701
+040000002dcc4f7704080177
 ";

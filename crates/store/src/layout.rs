@@ -18,6 +18,7 @@ pub const FOLDERS: &[(&str, &str)] = &[
     ("layers", "seeds, shared by the workspaces of one project state"),
     ("locks", "one file for each workspace that a call may be changing"),
     ("log", "what pyro did, for a bug report"),
+    ("microvm", "kernels, boot images and templates of the microVM, and whether KVM works here"),
     ("tmp", "work in progress"),
     ("trash", "what is being removed in the background"),
     ("workspaces", "one folder for each workspace: changes, spool, socket"),
@@ -151,6 +152,12 @@ impl Layout {
     #[must_use]
     pub fn guest(&self) -> PathBuf {
         self.home.join("guest")
+    }
+
+    /// What microVMs are started from.
+    #[must_use]
+    pub fn microvm(&self) -> PathBuf {
+        self.home.join("microvm")
     }
 
     /// Work in progress.

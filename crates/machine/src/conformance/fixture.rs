@@ -88,6 +88,9 @@ impl Workspace {
         machine: &dyn Machine,
         talk: impl FnOnce(&mut Session) -> Verdict,
     ) -> Verdict {
+        for layer in self.spec.root_lowers.iter().chain(&self.spec.tree_lowers) {
+            machine.prepare_layer(layer)?;
+        }
         let started = machine.start(&self.spec)?;
         let talked = Session::new(started.stream).and_then(|mut session| talk(&mut session));
         let ended = machine.end(self.directory());
