@@ -1,6 +1,7 @@
-//! The program inside, and the launcher of containers: which one, its first argument says.
+//! The program inside, and what keeps machines on the host (the launcher of containers, the monitor
+//! of a VM): which one, its first argument says.
 
-use pyro_guest::container;
+use pyro_guest::{container, microvm, monitor};
 
 fn main() {
     let mut arguments = std::env::args_os();
@@ -10,6 +11,8 @@ fn main() {
         Some("enter") => container::enter(arguments),
         Some("plain") => pyro_guest::agent::plain::serve(arguments),
         Some("remove") => container::remove(arguments),
+        Some("init") => microvm::init(),
+        Some("monitor") => monitor::monitor(),
         _ => 2,
     };
     pyro_sys::process::exit_now(code)

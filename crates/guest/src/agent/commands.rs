@@ -287,7 +287,7 @@ impl Agent {
         if over {
             exec.active = None;
             if exec.waiters.is_empty() {
-                exec.outputs.iter_mut().for_each(super::kept::Kept::close);
+                exec.outputs.iter_mut().for_each(crate::spool::Kept::close);
             }
         }
     }

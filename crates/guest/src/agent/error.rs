@@ -26,3 +26,9 @@ impl AgentError {
         move |source| Self::System { step, what, source: source.into() }
     }
 }
+
+impl From<crate::spool::SpoolError> for AgentError {
+    fn from(error: crate::spool::SpoolError) -> Self {
+        Self::System { step: error.step, what: error.what, source: error.source.into() }
+    }
+}

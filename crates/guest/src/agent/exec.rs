@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{kept::Kept, sweep::Sweep, timers::TimerKey};
+use super::{sweep::Sweep, timers::TimerKey};
+use crate::spool::Kept;
 use pyro_model::{ExecId, ExecState, OutputStream};
 use pyro_protocol::{exec::Finished, spool::output_file};
 

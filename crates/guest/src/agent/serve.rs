@@ -24,12 +24,12 @@ use super::{
     AgentConfig, AgentError, ExitReason,
     connection::Connection,
     ending::Ending,
-    event_log::EventLog,
     exec::{Caller, Exec},
     files::Workspace,
     poller::{Poller, Token},
     timers::{Due, Timers},
 };
+use crate::spool::EventLog;
 
 /// Connections at once; more are closed as they come.
 const CONNECTIONS: usize = 256;

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     name: String,
     kept: u64,
     file: Option<OwnedFd>,
@@ -25,22 +25,22 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(name: String, kept: u64) -> Self {
+    pub(crate) fn new(name: String, kept: u64) -> Self {
         Self { name, kept, file: None, written: 0, sealed: None, ended: false }
     }
 
     /// Bytes of the stream so far, or until the command's end was reported.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.sealed.unwrap_or(self.written)
     }
 
     /// From here on the total is fixed.
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.sealed.get_or_insert(self.written);
     }
 
     /// Adds bytes of the stream.
-    pub(super) fn store(&mut self, spool: BorrowedFd<'_>, mut bytes: &[u8]) {
+    pub(crate) fn store(&mut self, spool: BorrowedFd<'_>, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.ended || (self.sealed.is_some() && self.written >= self.kept) {
                 return;
@@ -75,7 +75,7 @@ impl Kept {
 
     /// Reads from `offset` of the stream, or from the first later byte that is still kept: the
     /// offset that it is, and how many bytes went to `buffer`. `None` when there is no more.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         spool: BorrowedFd<'_>,
         offset: u64,
@@ -102,7 +102,7 @@ impl Kept {
     }
 
     /// Closes the file; it is opened again when it is read.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.file = None;
     }
 

@@ -12,12 +12,13 @@ use rustix::{
     io::{Errno, pread, write},
 };
 
-use super::AgentError;
+use super::SpoolError;
 
 /// Bytes of records that wait for room on the disk; past it the newest are lost.
 const WAITING_BYTES: usize = 1 << 20;
 
-pub(super) struct EventLog {
+#[derive(Debug)]
+pub(crate) struct EventLog {
     file: OwnedFd,
     length: u64,
     waiting: Vec<u8>,
@@ -26,21 +27,21 @@ pub(super) struct EventLog {
 impl EventLog {
     /// Opens the log; a record that an earlier agent left torn is cut off, since nothing after it
     /// would ever be read.
-    pub(super) fn open(spool: BorrowedFd<'_>) -> Result<Self, AgentError> {
+    pub(crate) fn open(spool: BorrowedFd<'_>) -> Result<Self, SpoolError> {
         let flags =
             OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(spool, EVENTS, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(AgentError::on("open", "the event log"))?;
-        let size = fstat(&file).map_err(AgentError::on("look at", "the event log"))?.st_size;
+            .map_err(SpoolError::on("open", "the event log"))?;
+        let size = fstat(&file).map_err(SpoolError::on("look at", "the event log"))?.st_size;
         let size = u64::try_from(size).unwrap_or(0);
-        let length = whole_records(&file, size).map_err(AgentError::on("read", "the event log"))?;
+        let length = whole_records(&file, size).map_err(SpoolError::on("read", "the event log"))?;
         if length < size {
-            ftruncate(&file, length).map_err(AgentError::on("mend", "the event log"))?;
+            ftruncate(&file, length).map_err(SpoolError::on("mend", "the event log"))?;
         }
         Ok(Self { file, length, waiting: Vec::new() })
     }
 
-    pub(super) fn append(&mut self, record: &Record) {
+    pub(crate) fn append(&mut self, record: &Record) {
         let before = self.waiting.len();
         let encoded = encode_record(record, &mut self.waiting);
         if encoded.is_err() || self.waiting.len() > WAITING_BYTES {
