@@ -1,8 +1,5 @@
-//! Ways out of a container, one file for each, tried from inside by the workspace's root: every
-//! one is refused, and the test says by what it knows.
-//!
-//! A try that cannot be made here (no such file, no such program) fails the test: an escape test
-//! that passes without trying is worse than none.
+//! Ways out of a container, tried as every kind of caller: those that every machine refuses
+//! (`pyro_escape`), and one of its own.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,55 +10,30 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod agent;
-mod cgroups;
-mod descriptors;
-mod devices;
-mod host_files;
-mod kernel;
-mod keyrings;
-mod layers;
-mod mounts;
-mod namespaces;
-mod probe;
-mod processes;
 mod program;
-mod setuid;
-mod sockets;
-mod tracing;
 
-use support::for_everybody;
-
-use agent::agent;
-use cgroups::cgroups;
-use descriptors::descriptors;
-use devices::devices;
-use host_files::host_files;
-use kernel::kernel;
-use keyrings::keyrings;
-use layers::layers;
-use mounts::mounts;
-use namespaces::namespaces;
-use processes::processes;
 use program::program;
-use setuid::setuid;
-use sockets::sockets;
-use tracing::tracing;
+use pyro_escape::{Place, WAYS, attempt};
+use support::{Home, for_everybody};
 
-for_everybody!(
-    agent,
-    cgroups,
-    descriptors,
-    devices,
-    host_files,
-    kernel,
-    keyrings,
-    layers,
-    mounts,
-    namespaces,
-    processes,
-    program,
-    setuid,
-    sockets,
-    tracing,
+macro_rules! ways {
+    ($($name:ident),+ $(,)?) => {
+        $(fn $name(home: &Home) {
+            let many_ids = !home.machine.ids().is_one();
+            let (machine, fixture) = (&home.machine, &home.fixture);
+            attempt(stringify!($name), &Place { machine, fixture, many_ids, mounts: &[] });
+        })+
+        for_everybody!($($name),+, program);
+
+        #[test]
+        fn every_way_is_tried() {
+            let here = [$(stringify!($name)),+];
+            assert_eq!(here.as_slice(), WAYS.iter().map(|way| way.0).collect::<Vec<_>>());
+        }
+    };
+}
+
+ways!(
+    agent, cgroups, descriptors, devices, host_files, kernel, keyrings, layers, mounts, namespaces,
+    processes, setuid, sockets, tracing,
 );

@@ -9,17 +9,17 @@ use std::{
     },
 };
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn sockets(home: &Home) {
+pub(super) fn sockets(place: &Place<'_>) {
     let name = format!("pyro-escape-{}", std::process::id());
     let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
     let _abstract = UnixListener::bind_addr(&abstract_name).unwrap();
-    let _named = UnixListener::bind(home.fixture.home.join("named")).unwrap();
+    let _named = UnixListener::bind(place.fixture.home.join("named")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let folder = home.fixture.home.display();
-    home.session(|session| {
+    let folder = place.fixture.home.display();
+    place.session(|session| {
         let seen = python(
             session,
             &format!(

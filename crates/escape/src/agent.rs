@@ -2,10 +2,10 @@
 
 use pyro_model::ExecState;
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn agent(home: &Home) {
-    home.session(|session| {
+pub(super) fn agent(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "

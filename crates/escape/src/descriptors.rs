@@ -2,13 +2,13 @@
 
 use std::fs::File;
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn descriptors(home: &Home) {
+pub(super) fn descriptors(place: &Place<'_>) {
     // One that a careless caller would leak: kept across exec.
     let leaked = File::open("/etc/passwd").unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
-    home.session(|session| {
+    place.session(|session| {
         let seen = python(
             session,
             "

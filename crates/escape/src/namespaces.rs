@@ -1,12 +1,12 @@
 //! New namespaces: none, by any call; a user namespace would give back what was taken.
 
-use super::{
+use crate::{
+    Place,
     probe::{python, refused},
-    support::Home,
 };
 
-pub(crate) fn namespaces(home: &Home) {
-    home.session(|session| {
+pub(super) fn namespaces(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "

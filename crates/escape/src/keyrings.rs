@@ -1,9 +1,9 @@
 //! The kernel's keys are not in any namespace: none can be added, read or found.
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn keyrings(home: &Home) {
-    home.session(|session| {
+pub(super) fn keyrings(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "print([call(250, n, -3, 0, 0, 0) for n in range(0, 32)] == [-1] * 32, \

@@ -2,18 +2,18 @@
 
 use std::fs;
 
-use super::{
+use crate::{
+    Place,
     probe::{python, refused},
-    support::Home,
 };
 
-pub(crate) fn layers(home: &Home) {
+pub(super) fn layers(place: &Place<'_>) {
     let layer =
-        home.fixture.layer("seed", &[("file", "first\n"), ("d/inner", "second\n")]).unwrap();
-    let mut workspace = home.fixture.workspace(&home.machine).unwrap();
+        place.fixture.layer("seed", &[("file", "first\n"), ("d/inner", "second\n")]).unwrap();
+    let mut workspace = place.fixture.workspace(place.machine).unwrap();
     workspace.spec.tree_lowers = vec![layer.clone()];
     workspace
-        .session(&home.machine, |session| {
+        .session(place.machine, |session| {
             // Writes through a mapping and through a link go to the copy.
             python(
                 session,
@@ -46,7 +46,7 @@ print(sorted(os.listdir('/workspace/d')))
         .unwrap();
     // And the next machine, which reads such marks from the upper, shows nothing else either.
     workspace
-        .session(&home.machine, |session| {
+        .session(place.machine, |session| {
             let seen = session.must("ls -A /workspace/d").unwrap();
             assert_eq!(seen, "inner\n");
             Ok(())

@@ -1,10 +1,10 @@
-//! Asking from inside: Python (of the host's `/usr`) makes raw system calls and prints what came.
+//! Asking from inside: Python makes raw system calls and prints what came.
 
 use pyro_machine::conformance::Session;
 
 /// Runs a Python program in the workspace; its output. `call(number, ...)` in it makes a raw
 /// system call and gives the result, or the negative error number.
-pub(crate) fn python(session: &mut Session, program: &str) -> String {
+pub fn python(session: &mut Session, program: &str) -> String {
     let prelude = "import ctypes, os, socket, sys, errno
 libc = ctypes.CDLL(None, use_errno=True)
 def call(number, *arguments):
@@ -25,7 +25,7 @@ def opened(path, flags=os.O_RDONLY):
 }
 
 /// Runs a line of shell that must fail for the reason given.
-pub(crate) fn refused(session: &mut Session, line: &str, why: &[&str]) {
+pub fn refused(session: &mut Session, line: &str, why: &[&str]) {
     let output = session.run(line).unwrap();
     assert!(!output.ok(), "`{line}` succeeded: {output:?}");
     let said = format!("{}{}", output.stdout, output.stderr);

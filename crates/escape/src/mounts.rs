@@ -1,9 +1,9 @@
 //! Mounting: no call of it, old or new, is made.
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn mounts(home: &Home) {
-    home.session(|session| {
+pub(super) fn mounts(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "

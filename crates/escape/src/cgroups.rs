@@ -1,12 +1,12 @@
 //! Cgroups: their files are not there, and cannot be mounted.
 
-use super::{
+use crate::{
+    Place,
     probe::{python, refused},
-    support::Home,
 };
 
-pub(crate) fn cgroups(home: &Home) {
-    home.session(|session| {
+pub(super) fn cgroups(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "

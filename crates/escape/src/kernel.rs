@@ -1,9 +1,9 @@
 //! The kernel's own files: nothing of the whole machine is written, little of it is read.
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn kernel(home: &Home) {
-    home.session(|session| {
+pub(super) fn kernel(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "

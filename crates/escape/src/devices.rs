@@ -1,12 +1,12 @@
 //! Device nodes: only the harmless ones are there, and none can be made.
 
-use super::{
+use crate::{
+    Place,
     probe::{python, refused},
-    support::Home,
 };
 
-pub(crate) fn devices(home: &Home) {
-    home.session(|session| {
+pub(super) fn devices(place: &Place<'_>) {
+    place.session(|session| {
         let seen = session.must("ls /dev; echo x > /dev/null; head -c2 /dev/zero | wc -c").unwrap();
         let expected = "fd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n\
                         urandom\nzero\n2\n";

@@ -3,13 +3,13 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use super::{probe::refused, support::Home};
+use crate::{Place, probe::refused};
 
-pub(crate) fn setuid(home: &Home) {
-    let workspace = home.fixture.workspace(&home.machine).unwrap();
-    let one = home.machine.ids().is_one();
+pub(super) fn setuid(place: &Place<'_>) {
+    let workspace = place.fixture.workspace(place.machine).unwrap();
+    let one = !place.many_ids;
     workspace
-        .session(&home.machine, |session| {
+        .session(place.machine, |session| {
             session.must("cp /usr/bin/id /workspace/id && chmod 6755 /workspace/id")?;
             assert_eq!(session.must("/workspace/id -u")?, "0\n");
             if !one {

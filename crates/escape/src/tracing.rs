@@ -1,9 +1,9 @@
 //! Tracing: own children may be traced (debuggers), nothing else can be reached that way.
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn tracing(home: &Home) {
-    home.session(|session| {
+pub(super) fn tracing(place: &Place<'_>) {
+    place.session(|session| {
         let seen = python(
             session,
             "

@@ -1,20 +1,22 @@
 //! Other processes: the host's are not there, by number, by name or by signal.
 
-use super::{probe::python, support::Home};
+use crate::{Place, probe::python};
 
-pub(crate) fn processes(home: &Home) {
+pub(super) fn processes(place: &Place<'_>) {
     let own = std::process::id();
-    home.session(|session| {
+    place.session(|session| {
         let seen = python(
             session,
             &format!(
                 "
-names = set()
+names = []
 for name in os.listdir('/proc'):
     if name.isdigit():
-        try: names.add(open('/proc/%s/comm' % name).read().strip())
+        try:
+            # A guest's own kernel has threads, which have no command line.
+            if open('/proc/%s/cmdline' % name).read(): names.append(open('/proc/%s/comm' % name).read().strip())
         except OSError: pass
-print(len([n for n in os.listdir('/proc') if n.isdigit()]) < 8, 'systemd' in names)
+print(len(names) < 8, 'systemd' in names)
 try: os.kill({own}, 0); print('host process')
 except ProcessLookupError: print('no such process')
 print(call(434, {own}, 0))
