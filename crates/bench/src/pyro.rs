@@ -37,6 +37,19 @@ impl Pyro {
         Ok(pyro)
     }
 
+    /// Over the home that an earlier run left in `place`, without its workspaces.
+    pub(crate) fn kept(program: &Path, place: &Path) -> Result<Self> {
+        let pyro = Self {
+            program: program.to_owned(),
+            home: place.join("home"),
+            config: place.join("config.toml"),
+        };
+        fs::create_dir_all(place).about(place)?;
+        fs::write(&pyro.config, format!("max_workspaces = {MOST}\n")).about(&pyro.config)?;
+        pyro.clear()?;
+        Ok(pyro)
+    }
+
     /// One command.
     pub(crate) fn call(&self, words: &[&str]) -> Program {
         Program::new([self.program.to_string_lossy()])
@@ -59,12 +72,29 @@ impl Pyro {
         }
     }
 
+    /// Makes a workspace in an environment on a machine; its id.
+    pub(crate) fn create_in(
+        &self,
+        environment: &str,
+        machine: &str,
+        project: Option<&Path>,
+    ) -> Result<String> {
+        let create = ["workspace", "create", environment, "--machine", machine, "--id-only"];
+        let call = self.call(&create);
+        match project {
+            Some(project) => call.with(["--seed-path".into(), project.to_string_lossy()]),
+            None => call.with(["--no-seed"]),
+        }
+        .output()
+    }
+
     /// Removes a workspace.
     pub(crate) fn delete(&self, workspace: &str) -> Result<()> {
         self.call(&["workspace", "delete", workspace]).time().map(drop)
     }
 
-    /// Processes of a workspace's machine: the launcher and the agent, as its lock names them.
+    /// Processes of a workspace's machine, as its lock names them: launcher and agent, or monitor
+    /// and QEMU.
     pub(crate) fn processes(&self, workspace: &str) -> Result<Vec<u32>> {
         let lock = self.home.join("workspaces").join(workspace).join("lock");
         let text = fs::read_to_string(&lock).about(&lock)?;
@@ -72,13 +102,19 @@ impl Pyro {
         Ok(text.lines().take(2).filter_map(pid).collect())
     }
 
-    /// Ends all workspaces and removes the home, seeds and all.
-    pub(crate) fn forget(&self) -> Result<()> {
+    /// Ends all workspaces.
+    pub(crate) fn clear(&self) -> Result<()> {
         let list = self.home.join("workspaces");
         let entries = fs::read_dir(&list).map(|entries| entries.flatten().collect::<Vec<_>>());
         for entry in entries.unwrap_or_default() {
             self.delete(&entry.file_name().to_string_lossy())?;
         }
+        Ok(())
+    }
+
+    /// Ends all workspaces and removes the home, seeds and all.
+    pub(crate) fn forget(&self) -> Result<()> {
+        self.clear()?;
         // Guests' files belong to ids that only their user namespace reaches; deletion has moved
         // them to the trash, and the last of it may still be going on.
         for _ in 0..3 {

@@ -4,6 +4,7 @@ mod alive;
 mod create;
 mod diff;
 mod exec;
+mod microvm;
 mod ordinary_user;
 mod reset;
 mod run;
@@ -27,4 +28,5 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("diff", diff::rows),
     ("idle", alive::idle),
     ("crowd", alive::crowd),
+    ("microvm", microvm::rows),
 ];
