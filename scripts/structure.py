@@ -21,8 +21,9 @@ FLOOR_PLAN = {
     "environment": {"model", "store"},
     "machine": {"model", "protocol"},
     "guest": {"model", "protocol", "sys"},
-    "machine-container": {"machine", "model", "protocol", "sys"},
-    "machine-microvm": {"machine", "model", "protocol", "sys"},
+    "launcher": {"machine", "protocol", "sys"},
+    "machine-container": {"launcher", "machine", "model", "protocol", "sys"},
+    "machine-microvm": {"launcher", "machine", "model", "protocol", "sys"},
     "engine": {
         "environment", "machine", "machine-container", "machine-microvm", "model", "operations",
         "protocol", "store", "sys",

@@ -5,31 +5,19 @@
 
 use std::{fs, path::Path};
 
-use pyro_machine::{Capability, Limits, Machine, MachineError, MachineSpec, Support, Writable};
+use pyro_launcher::ids;
+use pyro_machine::{
+    Capability, Check, Limits, Machine, MachineError, MachineSpec, Support, Writable,
+};
 use pyro_model::WorkspaceId;
 
 use crate::{
-    ContainerMachine, Ids, ids,
+    ContainerMachine, Ids,
     unfit::{
         ID_HELPERS, IDMAPPED_MOUNTS, NESTED_SANDBOX, OVERLAY, SUB_IDS, USER_NAMESPACES,
         namespaces_refused,
     },
 };
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// Its name, as in `MachineError::HostUnfit`.
-    pub name: &'static str,
-    /// Whether all is well.
-    pub ok: bool,
-    /// What was found.
-    pub found: String,
-    /// What does not work without it.
-    pub needed_for: &'static str,
-    /// The command that mends it; empty when nothing has to be.
-    pub mend: String,
-}
 
 /// Looks at everything. `scratch` is an empty directory in the home, of the caller's alone; the
 /// probe leaves nothing in it.

@@ -8,19 +8,17 @@ use std::{
     sync::OnceLock,
 };
 
+use pyro_launcher::{
+    Hierarchy, Ids, Streams, agent,
+    end::{self, Manner},
+    holder, lock, mapped,
+};
 use pyro_machine::{
     Capabilities, Capability, Ending, Machine, MachineError, MachineSpec, Started, Support,
 };
 use pyro_model::{Isolation, MachineKind};
 
-use crate::{
-    Ids, agent,
-    bounds::Hierarchy,
-    end, lock,
-    mapped::{self, Streams},
-    place,
-    start::{self, Starter},
-};
+use crate::{place, start::Starter};
 
 /// Runs workspaces in namespaces on this kernel. Cheap to make: it reads a few small files, and
 /// writes the agent and root's range of ids once.
@@ -77,7 +75,7 @@ impl ContainerMachine {
     pub fn holder(&self, directory: &Path) -> Option<u32> {
         let file = lock::open(directory).ok()??;
         lock::is_held(directory).ok()?.then_some(())?;
-        lock::read(&file).ok()?.launcher.and_then(|launcher| u32::try_from(launcher.pid).ok())
+        lock::read(&file).ok()?.holder.and_then(|holder| u32::try_from(holder.pid).ok())
     }
 
     fn hierarchy(&self) -> &Hierarchy {
@@ -149,7 +147,7 @@ impl Machine for ContainerMachine {
     }
 
     fn connect(&self, directory: &Path) -> Result<UnixStream, MachineError> {
-        start::connect(directory)
+        holder::connect(directory)
     }
 
     fn is_running(&self, directory: &Path) -> Result<bool, MachineError> {
@@ -157,11 +155,11 @@ impl Machine for ContainerMachine {
     }
 
     fn end(&self, directory: &Path) -> Result<(), MachineError> {
-        end::end(directory)
+        end::end(directory, Manner::KillInside)
     }
 
     fn begin_end(&self, directory: &Path) -> Result<Ending, MachineError> {
-        end::begin(directory)
+        end::begin(directory, Manner::KillInside)
     }
 
     fn renew(&self, directory: &Path, trash: &Path) -> Result<(), MachineError> {

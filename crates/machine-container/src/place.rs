@@ -1,7 +1,7 @@
 //! What lies in a workspace's own directory, and making it.
 //!
 //! ```text
-//! lock           held by the machine; who holds it, as text (lock.rs)
+//! lock           held by the machine; who holds it, as text (pyro_launcher::lock)
 //! sock           the agent's socket, while a machine runs
 //! spool/         what the agent writes down (pyro_protocol::spool)
 //! root/          upper/ and work/ of the root, binds/HASH/ of its overlaid binds
@@ -17,14 +17,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pyro_launcher::{Ids, failure};
 use pyro_machine::MachineError;
 use pyro_sys::Context;
 
-use crate::{Ids, failure};
-
 /// File and directory names.
-pub(crate) const LOCK: &str = "lock";
-pub(crate) const SOCKET: &str = "sock";
 const SPOOL: &str = "spool";
 pub(crate) const ROOT: &str = "root";
 pub(crate) const TREE: &str = "tree";

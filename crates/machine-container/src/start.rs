@@ -1,15 +1,17 @@
 //! Starting a machine: the steps of `pyro_protocol::launch`, from pyro's side.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt},
+        unix::net::UnixStream,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 
+use pyro_launcher::{
+    Bounds, Conversation, Hierarchy, Ids, conversation::PATIENCE, end, failure, holder, lock,
+};
 use pyro_machine::{MachineError, MachineSpec, Started, Writable};
 use pyro_model::BindMode;
 use pyro_protocol::launch::{AgentSpec, LaunchGo, LaunchReport, LaunchSpec, Layers, Upper};
@@ -17,11 +19,7 @@ use pyro_sys::{Context, SysError, mount, socket};
 use rustix::rand::GetRandomFlags;
 
 use crate::{
-    Ids, agent,
-    bounds::{Bounds, Hierarchy},
-    conversation::Conversation,
-    end, failure, lock,
-    place::{ROOT, SOCKET, TREE},
+    place::{ROOT, TREE},
     unfit::{self, IDMAPPED_MOUNTS, OTHER_HOME},
 };
 
@@ -44,45 +42,24 @@ impl Starter<'_> {
         }
         let held = lock::take(&spec.directory)?;
         end::outlive(&lock::read(&held).doing("read", "the lock").map_err(failure)?)?;
-        forget_socket(&spec.directory)?;
+        holder::forget_socket(&spec.directory)?;
         let bounds =
             Bounds::plan(self.hierarchy, spec.workspace.as_str(), spec.limits, spec.writable);
         let (ours, theirs) =
             UnixStream::pair().doing("make", "a pair of sockets").map_err(failure)?;
-        let launcher = self.spawn(theirs, held)?;
-        let mut conversation = Conversation::new(ours);
+        let sealed = !matches!(self.ids, Ids::Root { .. });
+        let launcher = holder::spawn(self.agent, sealed, "launch", theirs, Some(held))?;
+        let mut conversation = Conversation::new(ours, PATIENCE);
         let talked = self.converse(&mut conversation, spec, &bounds);
         if talked.is_err() {
             conversation.abandon();
         }
         // The process that was spawned only forked the launcher and ended.
-        let waited = wait(launcher);
+        let waited = holder::wait(launcher);
         let refused = talked.map_err(unfit::explain)?;
         waited?;
-        let stream = connect(&spec.directory)?;
-        Ok(Started { stream, enforcement: bounds.enforcement(&refused) })
-    }
-
-    fn spawn(&self, socket: UnixStream, held: File) -> Result<Child, MachineError> {
-        // The file itself only where nobody inside can own it (`agent`).
-        let sealed: Option<OwnedFd> = match self.ids {
-            Ids::Root { .. } => None,
-            Ids::Many { .. } | Ids::One { .. } => agent::sealed()?,
-        };
-        let program = match &sealed {
-            Some(copy) => PathBuf::from(mount::link(copy.as_fd()).to_string()),
-            None => self.agent.to_owned(),
-        };
-        Command::new(program)
-            .arg0("pyro-guest")
-            .arg("launch")
-            .env_clear()
-            .stdin(OwnedFd::from(socket))
-            .stdout(held)
-            .stderr(Stdio::null())
-            .spawn()
-            .doing("start", self.agent.display())
-            .map_err(failure)
+        let stream = holder::connect(&spec.directory)?;
+        Ok(Started { stream, enforcement: bounds.enforcement(&refused), notices: Vec::new() })
     }
 
     fn converse(
@@ -185,43 +162,6 @@ fn map(layer: &Path, namespace: &File) -> Result<OwnedFd, MachineError> {
         mend: OTHER_HOME.to_owned(),
     })?;
     Ok(tree)
-}
-
-/// Connects to the agent of a machine; its path may be longer than a socket's address.
-pub(crate) fn connect(directory: &Path) -> Result<UnixStream, MachineError> {
-    use std::io::ErrorKind;
-    let none = || MachineError::NotRunning(directory.to_owned());
-    let handle = match mount::open_handle(directory) {
-        Ok(handle) => handle,
-        Err(error) if error.source.kind() == ErrorKind::NotFound => return Err(none()),
-        Err(error) => return Err(failure(error)),
-    };
-    match UnixStream::connect(format!("{}/{SOCKET}", mount::link(handle.as_fd()))) {
-        Ok(stream) => Ok(stream),
-        Err(error)
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
-        {
-            Err(none())
-        }
-        Err(error) => {
-            Err(error).doing("connect to the agent in", directory.display()).map_err(failure)
-        }
-    }
-}
-
-fn forget_socket(directory: &Path) -> Result<(), MachineError> {
-    let socket = directory.join(SOCKET);
-    match fs::remove_file(&socket) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).doing("remove", socket.display()).map_err(failure)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn wait(mut launcher: Child) -> Result<(), MachineError> {
-    launcher.wait().doing("wait for", "the launcher").map_err(failure)?;
-    Ok(())
 }
 
 /// Half of the machine's memory may be files; both overlays together stay within it.

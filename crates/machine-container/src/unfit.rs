@@ -5,12 +5,12 @@ use std::fs;
 use pyro_machine::MachineError;
 use rustix::io::Errno;
 
+pub(crate) use pyro_launcher::{ids::SUB_IDS, mapped::USER_NAMESPACES};
+
 /// Names of checks.
-pub(crate) const USER_NAMESPACES: &str = "user_namespaces";
 pub(crate) const OVERLAY: &str = "overlay";
 pub(crate) const IDMAPPED_MOUNTS: &str = "idmapped_mounts";
 pub(crate) const NESTED_SANDBOX: &str = "nested_sandbox";
-pub(crate) const SUB_IDS: &str = "sub_ids";
 pub(crate) const ID_HELPERS: &str = "id_helpers";
 
 /// What mends a home on a file system that cannot carry workspaces.

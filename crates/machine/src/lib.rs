@@ -6,6 +6,7 @@
 //! machine must pass.
 
 pub mod capability;
+pub mod check;
 pub mod conformance;
 pub mod error;
 #[cfg(feature = "fake")]
@@ -15,6 +16,7 @@ pub mod machine;
 pub mod spec;
 
 pub use capability::{Capabilities, Capability, Support};
+pub use check::Check;
 pub use error::MachineError;
 pub use guest::{Cancel, Guest, GuestError};
 pub use machine::{Ending, Machine, Started, image_of};

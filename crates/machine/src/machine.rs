@@ -21,6 +21,8 @@ pub struct Started {
     pub stream: UnixStream,
     /// How each bound is kept.
     pub enforcement: Vec<Enforcement>,
+    /// What the user should know of this start, in sentences: a template that was made on the way.
+    pub notices: Vec<String>,
 }
 
 /// Where the read-only image of a layer lies, for machines that need one: beside the layer's own

@@ -147,7 +147,7 @@ impl Machine for FakeMachine {
         let stream = at_socket(directory, UnixStream::connect)?;
         let enforcement = ["cpus", "memory_mib", "disk_mib", "processes"]
             .map(|limit| Enforcement { limit, enforced: false, how: "a fake machine".to_owned() });
-        Ok(Started { stream, enforcement: enforcement.to_vec() })
+        Ok(Started { stream, enforcement: enforcement.to_vec(), notices: Vec::new() })
     }
 
     fn connect(&self, directory: &Path) -> Result<UnixStream, MachineError> {

@@ -31,13 +31,17 @@ use rustix::{
 use crate::failure;
 
 /// The program, as built by build.rs.
-static PROGRAM: &[u8] = include_bytes!(env!("PYRO_GUEST_FILE"));
-const HASH: &str = env!("PYRO_GUEST_SHA256");
+pub static PROGRAM: &[u8] = include_bytes!(env!("PYRO_GUEST_FILE"));
+/// The SHA-256 of the program, in hexadecimal digits.
+pub const HASH: &str = env!("PYRO_GUEST_SHA256");
 
 /// The file of this build's agent, written when it is not there yet. A file of the right name and
 /// size is taken to be right: the directory is the owner's alone, and a torn write never gets the
 /// name.
-pub(crate) fn install(directory: &Path) -> Result<PathBuf, MachineError> {
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn install(directory: &Path) -> Result<PathBuf, MachineError> {
     let file = directory.join(HASH);
     if fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && fits(&found)) {
         return Ok(file);
@@ -48,7 +52,10 @@ pub(crate) fn install(directory: &Path) -> Result<PathBuf, MachineError> {
 
 /// A copy in memory that nobody can write to, for one machine alone; `None` on a host where no
 /// memory can be run (`vm.memfd_noexec=2`).
-pub(crate) fn sealed() -> Result<Option<OwnedFd>, MachineError> {
+///
+/// # Errors
+/// Out of memory.
+pub fn sealed() -> Result<Option<OwnedFd>, MachineError> {
     match copy_in_memory() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         copied => copied.map(Some).doing("copy into memory", "the agent").map_err(failure),

@@ -22,9 +22,14 @@ const CPU_PERIOD_US: u64 = 100_000;
 
 /// Which kind of cgroups there are, and where a new one can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hierarchy {
+pub enum Hierarchy {
     /// Version 2: in this directory, with these controllers.
-    Unified { parent: PathBuf, controllers: Vec<&'static str> },
+    Unified {
+        /// Where.
+        parent: PathBuf,
+        /// Which.
+        controllers: Vec<&'static str>,
+    },
     /// Version 1: controllers, each with its directory.
     Split(Vec<(&'static str, PathBuf)>),
     /// None, and why.
@@ -33,9 +38,11 @@ pub(crate) enum Hierarchy {
 
 /// The bounds of one machine, ready for the launcher.
 #[derive(Debug)]
-pub(crate) struct Bounds {
-    pub(crate) cgroups: Vec<Cgroup>,
-    pub(crate) rlimits: Rlimits,
+pub struct Bounds {
+    /// Cgroups to make.
+    pub cgroups: Vec<Cgroup>,
+    /// What holds without them.
+    pub rlimits: Rlimits,
     /// The bound, and the file that keeps it.
     kept: Vec<(&'static str, PathBuf)>,
     none: Option<String>,
@@ -49,7 +56,8 @@ const CONTROLLERS: [(&str, &str); 3] =
 
 impl Hierarchy {
     /// What this process can use.
-    pub(crate) fn find() -> Self {
+    #[must_use]
+    pub fn find() -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         if Path::new(MOUNT).join("cgroup.controllers").exists() {
             return unified(&own);
@@ -117,12 +125,8 @@ fn writable(path: &Path) -> bool {
 
 impl Bounds {
     /// Bounds for a machine called `name` in the hierarchy.
-    pub(crate) fn plan(
-        hierarchy: &Hierarchy,
-        name: &str,
-        limits: Limits,
-        writable: Writable,
-    ) -> Self {
+    #[must_use]
+    pub fn plan(hierarchy: &Hierarchy, name: &str, limits: Limits, writable: Writable) -> Self {
         let name = format!("pyro-{name}");
         let mut bounds = Self {
             cgroups: Vec::new(),
@@ -198,7 +202,8 @@ impl Bounds {
     }
 
     /// How each bound is kept, after the launcher said what refused.
-    pub(crate) fn enforcement(&self, refused: &[(PathBuf, i32)]) -> Vec<Enforcement> {
+    #[must_use]
+    pub fn enforcement(&self, refused: &[(PathBuf, i32)]) -> Vec<Enforcement> {
         let mut rows = Vec::new();
         for limit in ["cpus", "memory_mib", "processes"] {
             let kept = self.kept.iter().find(|kept| kept.0 == limit).map(|kept| &kept.1);
@@ -251,7 +256,7 @@ impl Bounds {
 }
 
 /// Removes cgroups that a killed launcher left. Only ours, whatever the text they come from says.
-pub(crate) fn remove_left(cgroups: &[PathBuf]) {
+pub fn remove_left(cgroups: &[PathBuf]) {
     for cgroup in cgroups {
         let ours = cgroup.starts_with(MOUNT)
             && cgroup.components().all(|part| part != std::path::Component::ParentDir)

@@ -20,6 +20,8 @@ use pyro_sys::{
 
 use crate::failure;
 
+/// The doctor's name of the check of sub-ids.
+pub const SUB_IDS: &str = "sub_ids";
 /// As many ids as a Linux system expects to have.
 const COUNT: u32 = 65_536;
 /// Past every range that distributions hand out by themselves.
@@ -61,7 +63,10 @@ pub enum Ids {
 
 impl Ids {
     /// What this caller has. `record` keeps root's range for good: files on disk belong to it.
-    pub(crate) fn find(record: &Path) -> Result<Self, MachineError> {
+    ///
+    /// # Errors
+    /// A file of `/etc` cannot be read, or `record` not be written.
+    pub fn find(record: &Path) -> Result<Self, MachineError> {
         let user = rustix::process::geteuid().as_raw();
         let group = rustix::process::getegid().as_raw();
         if user == 0 && all_ids_mapped() {
@@ -123,7 +128,10 @@ impl Ids {
     }
 
     /// Writes the maps of a process in a fresh user namespace.
-    pub(crate) fn write(&self, pid: u32) -> Result<(), MachineError> {
+    ///
+    /// # Errors
+    /// The kernel or the helpers refuse.
+    pub fn write(&self, pid: u32) -> Result<(), MachineError> {
         match self {
             Self::Root { range } => {
                 let all = [Stretch { inside: 0, outside: range.first, count: range.count }];
@@ -195,7 +203,9 @@ fn all_ids_mapped() -> bool {
         .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
 }
 
-pub(crate) fn on_path(program: &str) -> bool {
+/// Whether a program of that name is in the search path.
+#[must_use]
+pub fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
@@ -224,7 +234,7 @@ fn finish_mapper(program: &'static str, child: Child) -> Result<(), MachineError
     }
     let said: String = String::from_utf8_lossy(&ended.stderr).trim().chars().take(200).collect();
     Err(MachineError::HostUnfit {
-        check: crate::unfit::SUB_IDS,
+        check: SUB_IDS,
         reason: format!("{program} refused: {said}"),
         mend: "sudo apt-get install -y uidmap".to_owned(),
     })

@@ -1,7 +1,8 @@
 //! The lock that a machine holds for its life, and what its holder wrote into the file.
 //!
-//! The lock belongs to an open file: taken by the starter, inherited by the launcher and the agent,
-//! freed by the kernel when both are gone. The text is only for ending the machine; it is checked
+//! The lock belongs to an open file: taken by the starter, inherited by the holder (a container's launcher, a VM's monitor) and by
+//! what runs inside where that is a process (a container's agent),
+//! freed by the kernel when all are gone. The text is only for ending the machine; it is checked
 //! against the start times of the processes before it is believed.
 
 use std::{
@@ -15,21 +16,30 @@ use pyro_machine::MachineError;
 use pyro_sys::{Context, lock, process::Identity};
 use rustix::fs::OFlags;
 
-use crate::{failure, place::LOCK};
+use crate::failure;
+
+/// The file in a workspace's directory.
+pub const LOCK: &str = "lock";
 
 /// The file is read no further.
 const MAX_TEXT: u64 = 16 << 10;
 
 /// What the holder wrote.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Signed {
-    pub(crate) launcher: Option<Identity>,
-    pub(crate) agent: Option<Identity>,
-    pub(crate) cgroups: Vec<PathBuf>,
+pub struct Signed {
+    /// A container's launcher, a VM's monitor.
+    pub holder: Option<Identity>,
+    /// A container's agent, a VM's QEMU.
+    pub inside: Option<Identity>,
+    /// Cgroups to remove.
+    pub cgroups: Vec<PathBuf>,
 }
 
 /// Takes the lock; `Busy` when a machine holds it.
-pub(crate) fn take(directory: &Path) -> Result<File, MachineError> {
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn take(directory: &Path) -> Result<File, MachineError> {
     let path = directory.join(LOCK);
     let file = fs::OpenOptions::new()
         .read(true)
@@ -49,7 +59,10 @@ pub(crate) fn take(directory: &Path) -> Result<File, MachineError> {
 }
 
 /// The file of the lock; `None` when no machine ever ran there.
-pub(crate) fn open(directory: &Path) -> Result<Option<File>, MachineError> {
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open(directory: &Path) -> Result<Option<File>, MachineError> {
     let path = directory.join(LOCK);
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     match fs::OpenOptions::new().read(true).custom_flags(flags).open(&path) {
@@ -60,7 +73,10 @@ pub(crate) fn open(directory: &Path) -> Result<Option<File>, MachineError> {
 }
 
 /// Whether somebody holds it.
-pub(crate) fn is_held(directory: &Path) -> Result<bool, MachineError> {
+///
+/// # Errors
+/// It cannot be opened.
+pub fn is_held(directory: &Path) -> Result<bool, MachineError> {
     match open(directory)? {
         Some(file) => lock::is_locked(&file).map_err(failure),
         None => Ok(false),
@@ -68,7 +84,10 @@ pub(crate) fn is_held(directory: &Path) -> Result<bool, MachineError> {
 }
 
 /// Reads the text.
-pub(crate) fn read(file: &File) -> io::Result<Signed> {
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(file: &File) -> io::Result<Signed> {
     let mut text = String::new();
     let mut file = file.try_clone()?;
     io::Seek::rewind(&mut file)?;
@@ -78,9 +97,9 @@ pub(crate) fn read(file: &File) -> io::Result<Signed> {
 
 fn parse(text: &str) -> Signed {
     let mut lines = text.lines();
-    let launcher = lines.next().and_then(identity);
-    let agent = lines.next().and_then(identity);
-    Signed { launcher, agent, cgroups: lines.map(PathBuf::from).collect() }
+    let holder = lines.next().and_then(identity);
+    let inside = lines.next().and_then(identity);
+    Signed { holder, inside, cgroups: lines.map(PathBuf::from).collect() }
 }
 
 fn identity(line: &str) -> Option<Identity> {
@@ -95,8 +114,8 @@ mod tests {
     #[test]
     fn the_text_names_two_processes_and_then_cgroups() {
         let signed = parse("12 345\n13 346\n/sys/fs/cgroup/a\n");
-        assert_eq!(signed.launcher, Some(Identity { pid: 12, started: 345 }));
-        assert_eq!(signed.agent, Some(Identity { pid: 13, started: 346 }));
+        assert_eq!(signed.holder, Some(Identity { pid: 12, started: 345 }));
+        assert_eq!(signed.inside, Some(Identity { pid: 13, started: 346 }));
         assert_eq!(signed.cgroups, [PathBuf::from("/sys/fs/cgroup/a")]);
         assert_eq!(parse("12"), Signed::default());
     }

@@ -16,6 +16,9 @@ use pyro_sys::{Context, SysError, descriptor, process};
 
 use crate::{Ids, conversation::PATIENCE, failure};
 
+/// The doctor's name of the check of user namespaces.
+pub const USER_NAMESPACES: &str = "user_namespaces";
+
 /// Removals that were started and whose first process was not collected yet.
 static ENDED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
@@ -33,7 +36,10 @@ pub struct Streams {
 /// Starts a program as user 0 of the id map: what it makes belongs to the guest's ids, and it may
 /// read and remove whatever belongs to them. Its environment is empty; its other namespaces, and
 /// so its view of files and the network, are the caller's.
-pub(crate) fn spawn(
+///
+/// # Errors
+/// The kernel refuses the namespace or the ids.
+pub fn spawn(
     agent: &Path,
     ids: &Ids,
     program: &OsStr,
@@ -76,7 +82,7 @@ fn map(socket: &mut UnixStream, ids: &Ids, pid: u32) -> Result<(), MachineError>
     let mut byte = [0];
     if socket.read(&mut byte).doing("hear from", "the helper").map_err(failure)? == 0 {
         return Err(MachineError::HostUnfit {
-            check: crate::unfit::USER_NAMESPACES,
+            check: USER_NAMESPACES,
             reason: "the kernel gives this user no user namespace".to_owned(),
             mend: "pyro doctor".to_owned(),
         });
@@ -86,7 +92,10 @@ fn map(socket: &mut UnixStream, ids: &Ids, pid: u32) -> Result<(), MachineError>
 }
 
 /// Starts the removal of trees in a process that stays behind.
-pub(crate) fn discard(agent: &Path, ids: &Ids, paths: &[&Path]) -> Result<(), MachineError> {
+///
+/// # Errors
+/// It cannot be started.
+pub fn discard(agent: &Path, ids: &Ids, paths: &[&Path]) -> Result<(), MachineError> {
     if paths.is_empty() {
         return Ok(());
     }
