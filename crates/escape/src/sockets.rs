@@ -43,7 +43,7 @@ print([name for _, name in socket.if_nameindex()])
         );
         assert_eq!(
             seen,
-            "ECONNREFUSED ENOENT\nECONNREFUSED ENETUNREACH\n[-1, -1, -1, -1, -1, -1, -1, -1]\n\
+            "ECONNREFUSED ENOENT\nECONNREFUSED ENETUNREACH\n[-1, -1, -1, -93, -93, -1, -1, -1]\n\
              -1 -1\nconnected\n['lo']\n"
         );
     });

@@ -21,7 +21,8 @@ pub(crate) enum Verdict {
     Namespaces,
     /// `clone`: the same; the low byte of its flags is a signal.
     NamespacesByClone,
-    /// `socket`: unix, IPv4, IPv6, and netlink's route family; others `EPERM`.
+    /// `socket`: unix, IPv4, IPv6, and netlink's route protocol; others `EPERM`, and other
+    /// netlink `EPROTONOSUPPORT`, which is what PAM takes for a kernel without audit.
     Family,
     /// `personality`: only the harmless ones, and asking.
     Personality,
@@ -44,6 +45,7 @@ const THIRD_ARGUMENT: u32 = 32;
 
 const ALLOW: u32 = 0x7fff_0000;
 const REFUSE: u32 = 0x0005_0000 | libc::EPERM.unsigned_abs();
+const NO_PROTOCOL: u32 = 0x0005_0000 | libc::EPROTONOSUPPORT.unsigned_abs();
 const UNKNOWN: u32 = 0x0005_0000 | libc::ENOSYS.unsigned_abs();
 
 #[cfg(target_arch = "x86_64")]
@@ -145,10 +147,10 @@ fn answer(verdict: Verdict) -> Vec<Instruction> {
             let family = |number: i32| number.unsigned_abs();
             let mut out = vec![
                 load(FIRST_ARGUMENT),
-                jump(JUMP_IF_EQUAL, family(libc::AF_NETLINK), 0, 2),
+                jump(JUMP_IF_EQUAL, family(libc::AF_NETLINK), 0, 3),
                 load(THIRD_ARGUMENT),
-                // Falls through to the families with the netlink protocol loaded: route is 0.
-                jump(JUMP_IF_EQUAL, family(libc::NETLINK_ROUTE), 4, 3),
+                jump(JUMP_IF_EQUAL, family(libc::NETLINK_ROUTE), 5, 0),
+                give(NO_PROTOCOL),
             ];
             out.extend([
                 jump(JUMP_IF_EQUAL, family(libc::AF_UNIX), 3, 0),
@@ -276,7 +278,7 @@ mod tests {
         }
         assert_eq!(ask(libc::SYS_socket, [16, 3, 0]), ALLOW);
         for protocol in [1, 2, 4, 9, 10, 15, 16] {
-            assert_eq!(ask(libc::SYS_socket, [16, 3, protocol]), REFUSE, "{protocol}");
+            assert_eq!(ask(libc::SYS_socket, [16, 3, protocol]), NO_PROTOCOL, "{protocol}");
         }
         for family in [0, 3, 17, 29, 38, 40, 44] {
             assert_eq!(ask(libc::SYS_socket, [family, 1, 0]), REFUSE, "{family}");
