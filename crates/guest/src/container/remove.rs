@@ -16,8 +16,8 @@ use pyro_sys::{
 };
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with,
-        unlinkat,
+        AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, flock, openat,
+        openat2, renameat_with, unlinkat,
     },
     io::Errno,
     process::setsid,
@@ -44,12 +44,25 @@ pub fn remove(arguments: std::env::ArgsOs) -> i32 {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let done = openat(CWD, parent, flags, Mode::empty())
             .map_err(io::Error::from)
-            .and_then(|parent| empty(parent.as_fd(), name));
+            .and_then(|parent| match alone(parent.as_fd(), name) {
+                Some(_held) => empty(parent.as_fd(), name),
+                None => Ok(()),
+            });
         if done.is_err() {
             code = 1;
         }
     }
     code
+}
+
+/// Keeps other removers away from a tree; `None` when one is at it already. A file, or a
+/// directory that cannot be opened, needs no such care.
+fn alone(parent: BorrowedFd<'_>, name: &std::ffi::OsStr) -> Option<Option<OwnedFd>> {
+    let Ok(top) = directory(parent, name) else { return Some(None) };
+    match flock(&top, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => None,
+        _ => Some(Some(top)),
+    }
 }
 
 /// Removes the tree `name` of an open directory; fine when there is none.
@@ -145,6 +158,18 @@ mod tests {
 
     fn handle(path: &Path) -> OwnedFd {
         openat(CWD, path, OFlags::PATH, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn a_tree_has_one_remover_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("tree")).unwrap();
+        let parent = handle(folder.path());
+        let held = alone(parent.as_fd(), "tree".as_ref()).unwrap().unwrap();
+        assert!(alone(parent.as_fd(), "tree".as_ref()).is_none());
+        drop(held);
+        assert!(alone(parent.as_fd(), "tree".as_ref()).unwrap().is_some());
+        assert!(alone(parent.as_fd(), "missing".as_ref()).unwrap().is_none());
     }
 
     #[test]
