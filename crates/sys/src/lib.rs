@@ -19,6 +19,7 @@ pub mod mount;
 pub mod network;
 pub mod process;
 pub mod seccomp;
+pub mod seccomp_notify;
 pub mod signal;
 pub mod socket;
 
