@@ -5,15 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pyro_model::{ExecId, time::Timestamp};
-use pyro_protocol::{GuestMessage, exec::ExecStart, message::RefusalKind, spool::Record};
+use pyro_model::{ExecId, OutputStream, time::Timestamp};
+use pyro_protocol::{
+    GuestMessage, exec::ExecStart, message::RefusalKind, spool::Record, vm::FromVm,
+};
 use rustix::io::{Errno, ioctl_fionread, read};
 
 use super::{
     command::Command,
     dispatch::unknown,
     exec::{ACTIVE, Active, Caller, Exec, REMEMBERED},
-    follow::Follower,
+    follow::{Follower, STREAMS},
+    output::Output,
     poller::Token,
     refusal::{Answer, from_errno, refuse},
     report::Report,
@@ -37,7 +40,8 @@ impl Agent {
             return Err(refuse(RefusalKind::TooLarge, "the machine", why));
         }
         let command = Command::prepare(start, &self.config.workspace_path)?;
-        self.log.append(&Record::ExecStarted {
+        self.follow_clock(start.at_ms);
+        self.note(Record::ExecStarted {
             exec: start.exec.clone(),
             at_ms: Timestamp::now().0,
             line: start.line.clone(),
@@ -48,6 +52,7 @@ impl Agent {
             proof: self.proof,
             confine: &self.config.confine,
             null: self.null.as_fd(),
+            cgroup: self.config.cgroup.as_ref().map(AsFd::as_fd),
             open_files: &self.open_files,
         };
         let running = supervisor::start(&command, &ground);
@@ -85,7 +90,12 @@ impl Agent {
             stop: None,
         };
         self.by_id.insert(start.exec.clone(), number);
-        self.execs.insert(number, Exec::new(start.exec.clone(), start.kept_bytes, active));
+        let output = |stream| match self.spool {
+            Some(_) => Output::kept(&start.exec, stream, start.kept_bytes),
+            None => Output::passed(),
+        };
+        let outputs = [output(OutputStream::Stdout), output(OutputStream::Stderr)];
+        self.execs.insert(number, Exec::new(start.exec.clone(), outputs, active));
         number
     }
 
@@ -209,7 +219,7 @@ impl Agent {
         }
     }
 
-    /// Moves at most `most` bytes (and one buffer) from a pipe to the spool. `None` when there was
+    /// Moves at most `most` bytes (and one buffer) from a pipe to the spool or the port. `None` when there was
     /// nothing to take; the pipe is closed at its end.
     fn take_output(&mut self, number: u64, stream: usize, most: usize) -> Option<usize> {
         let exec = self.execs.get_mut(&number)?;
@@ -217,7 +227,18 @@ impl Agent {
         let most = most.min(self.scratch.len());
         match read(pipe.as_ref()?, &mut self.scratch[..most]) {
             Ok(bytes) if bytes > 0 => {
-                exec.outputs[stream].store(self.spool.as_fd(), &self.scratch[..bytes]);
+                let taken = &self.scratch[..bytes];
+                match (&mut exec.outputs[stream], &self.spool) {
+                    (Output::Kept(kept), Some(spool)) => kept.store(spool.directory.as_fd(), taken),
+                    (Output::Passed(passed), _) => {
+                        if passed.count(bytes) {
+                            let (exec, stream) = (exec.id.clone(), STREAMS[stream]);
+                            let bytes = taken.to_vec();
+                            self.tell(&FromVm::Output { exec, stream, bytes });
+                        }
+                    }
+                    (Output::Kept(_), None) => {}
+                }
                 return Some(bytes);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -231,6 +252,9 @@ impl Agent {
     }
 
     pub(super) fn read_output(&mut self, number: u64, stream: usize) {
+        if self.port_takes_no_output() {
+            return self.hold(number, stream);
+        }
         // Whoever started it hears of its process before its output.
         if self.active(number).is_some_and(|active| active.starter.is_some()) {
             self.read_report(number);
@@ -262,7 +286,7 @@ impl Agent {
         if let Some(key) = timeout {
             self.timers.cancel(key);
         }
-        self.log.append(&Record::ExecFinished { at_ms: Timestamp::now().0, finished });
+        self.note(Record::ExecFinished { at_ms: Timestamp::now().0, finished });
         self.last_use = Instant::now();
         self.remembered.push_back(number);
         for waiter in waiters {
@@ -287,7 +311,7 @@ impl Agent {
         if over {
             exec.active = None;
             if exec.waiters.is_empty() {
-                exec.outputs.iter_mut().for_each(crate::spool::Kept::close);
+                exec.outputs.iter_mut().for_each(Output::close);
             }
         }
     }

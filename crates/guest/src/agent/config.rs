@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use pyro_protocol::launch::AgentSpec;
+use pyro_protocol::{Decoder, launch::AgentSpec};
 
 use super::AgentError;
 
@@ -20,10 +20,32 @@ use super::AgentError;
 /// which stays behind, is not confined. It may allocate: the process has one thread.
 pub type Confine = Box<dyn Fn() -> io::Result<()>>;
 
-/// Everything that one agent works with.
+/// Who asks, and where what happened is written down.
+pub enum Doors {
+    /// In a container: doors connect, and the agent writes the spool.
+    Sockets {
+        /// Already listening; whoever may connect may ask anything.
+        listener: UnixListener,
+        /// The directory of the event log and the output files.
+        spool: OwnedFd,
+    },
+    /// In a VM: one port that is never closed while the machine runs. Records and output go over
+    /// it, each byte once, and nothing is kept here.
+    Port(Port),
+}
+
+/// A VM's channel (`pyro_protocol::vm`), awakened.
+pub struct Port {
+    /// A descriptor for reading and writing: a virtio-serial port, or a socket in tests.
+    pub descriptor: OwnedFd,
+    /// What arrived after `Awaken`.
+    pub decoder: Decoder,
+    /// Sets the machine's clock, microseconds since the epoch.
+    pub set_clock: fn(u64),
+}
+
+/// Everything else that one agent works with.
 pub struct AgentConfig {
-    /// Already listening; whoever may connect may ask anything.
-    pub listener: UnixListener,
     /// The root of `/workspace` in the merged view (`O_PATH` is enough).
     pub workspace: OwnedFd,
     /// Where programs see `/workspace`. `/workspace` itself, but for agents without a mount
@@ -35,8 +57,8 @@ pub struct AgentConfig {
     pub tree_lowers: Vec<OwnedFd>,
     /// The raw upper directory of the root's overlay, if it lies on a disk: synced at the end.
     pub root_upper: Option<OwnedFd>,
-    /// The directory of the event log and the output files.
-    pub spool: OwnedFd,
+    /// The cgroup (a directory of version 2) that commands and what supervises them are born in.
+    pub cgroup: Option<OwnedFd>,
     /// What the host said.
     pub spec: AgentSpec,
     /// What confines each command.
@@ -57,6 +79,8 @@ pub enum ExitReason {
     Runaway,
     /// The last connection of a machine that was only inspected closed.
     Inspected,
+    /// The host's end of a VM's port is gone.
+    Deserted,
     /// The agent could not work.
     Failed(AgentError),
 }

@@ -1,4 +1,5 @@
-//! One connection of the host: bytes in, frames out, and the calls that are open on it.
+//! One connection of the host: bytes in, frames out, and the calls that are open on it. It is a
+//! door's socket, or the port of a VM, on which all doors' calls and everything else travel.
 //!
 //! Promises: what waits to be written is bounded, since nothing more is read or made for a
 //! connection over its mark; a peer that breaks the protocol loses this connection and nothing
@@ -7,22 +8,33 @@
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 use pyro_protocol::{
-    CodecError, Decoder, GuestFrame, GuestMessage, HostFrame, encode,
+    CodecError, Decoder, GuestFrame, GuestMessage, encode,
     message::{Refusal, RefusalKind},
+    vm::{FromVm, ToVm},
 };
 use rustix::{
-    io::{Errno, read},
+    io::{Errno, read, write},
     net::{SendFlags, send},
 };
+use serde::Serialize;
 
 use super::{follow::Follower, jobs::Job};
 
 /// Bytes that may wait for the peer before nothing more is made for it.
 pub(super) const MARK: usize = 1 << 20;
+/// The same for what commands write, over a port: answers have room above it, so that a flood does
+/// not hold them up.
+pub(super) const OUTPUT_MARK: usize = MARK / 4;
 /// Calls that may be open at once on one connection.
-pub(super) const CALLS: usize = 1_000;
+const CALLS: usize = 1_000;
+/// On the port, which all doors share.
+const PORT_CALLS: usize = 10_000;
 /// Reads of one turn of the loop, so that one peer does not hold up the others.
 const READS: usize = 4;
+/// A port gives a page at a time.
+const PORT_READS: usize = 64;
+/// A port copies each piece into memory of the kernel, in one run of pages.
+const PORT_PIECE: usize = 32 << 10;
 /// A buffer that grew past this is given back once it is empty.
 const KEPT_CAPACITY: usize = 64 << 10;
 
@@ -42,6 +54,7 @@ pub(super) struct Connection {
     pub(super) stream: OwnedFd,
     pub(super) calls: BTreeMap<u32, Call>,
     pub(super) greeted: bool,
+    is_port: bool,
     decoder: Decoder,
     out: Vec<u8>,
     sent: usize,
@@ -60,6 +73,7 @@ impl Connection {
             stream,
             calls: BTreeMap::new(),
             greeted: false,
+            is_port: false,
             decoder: Decoder::default(),
             out: Vec::new(),
             sent: 0,
@@ -68,14 +82,24 @@ impl Connection {
         }
     }
 
+    /// A VM's channel: whoever is at its other end has been greeted by the awakening.
+    pub(super) fn port(stream: OwnedFd, decoder: Decoder) -> Self {
+        Self { is_port: true, greeted: true, decoder, ..Self::new(stream) }
+    }
+
+    pub(super) fn most_calls(&self) -> usize {
+        if self.is_port { PORT_CALLS } else { CALLS }
+    }
+
     /// Takes what has arrived.
     pub(super) fn fill(&mut self, scratch: &mut [u8]) -> Result<(), Over> {
-        for _ in 0..READS {
+        let reads = if self.is_port { PORT_READS } else { READS };
+        for _ in 0..reads {
             match read(&self.stream, &mut *scratch) {
                 Ok(0) => return Err(Over),
                 Ok(bytes) => {
                     self.decoder.push(&scratch[..bytes]);
-                    if bytes < scratch.len() {
+                    if bytes < scratch.len() && !self.is_port {
                         break;
                     }
                 }
@@ -88,11 +112,16 @@ impl Connection {
     }
 
     /// The next whole frame, if the connection may have more answers.
-    pub(super) fn next_frame(&mut self) -> Result<Option<HostFrame>, Over> {
+    pub(super) fn next_frame(&mut self) -> Result<Option<ToVm>, Over> {
         if self.is_full() {
             return Ok(None);
         }
-        self.decoder.next().map_err(|_: CodecError| Over)
+        let frame = if self.is_port {
+            self.decoder.next()
+        } else {
+            self.decoder.next().map(|frame| frame.map(ToVm::Host))
+        };
+        frame.map_err(|_: CodecError| Over)
     }
 
     /// Whether the peer has to read before anything more is made for it.
@@ -106,26 +135,44 @@ impl Connection {
 
     /// Queues one answer.
     pub(super) fn answer(&mut self, call: u32, message: GuestMessage) {
-        if self.sent > 0 && self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
-        }
-        if encode(&GuestFrame { call, message }, &mut self.out).is_err() {
+        if self.queue_answer(GuestFrame { call, message }).is_err() {
             let message = GuestMessage::Failed(Refusal {
                 kind: RefusalKind::TooLarge,
                 what: "the answer".to_owned(),
                 message: "send the answer: it is over the bound of one frame".to_owned(),
             });
             // A refusal is short: this one always fits.
-            let _ = encode(&GuestFrame { call, message }, &mut self.out);
+            let _ = self.queue_answer(GuestFrame { call, message });
         }
+    }
+
+    fn queue_answer(&mut self, frame: GuestFrame) -> Result<(), CodecError> {
+        if self.is_port { self.queue(&FromVm::Guest(frame)) } else { self.queue(&frame) }
+    }
+
+    /// Queues a frame of any kind.
+    pub(super) fn queue(&mut self, frame: &impl Serialize) -> Result<(), CodecError> {
+        if self.sent > 0 && self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
+        encode(frame, &mut self.out)
     }
 
     /// Writes what the peer takes now.
     pub(super) fn flush(&mut self) -> Result<(), Over> {
         while self.sent < self.out.len() {
-            match send(&self.stream, &self.out[self.sent..], SendFlags::NOSIGNAL) {
+            let waiting = &self.out[self.sent..];
+            let sent = if self.is_port {
+                write(&self.stream, &waiting[..waiting.len().min(PORT_PIECE)])
+            } else {
+                send(&self.stream, waiting, SendFlags::NOSIGNAL)
+            };
+            match sent {
                 Ok(0) | Err(Errno::AGAIN) => break,
+                // A port needs memory for what it sends: there is some again when the kernel has
+                // ended whoever took it.
+                Err(Errno::NOMEM) if self.is_port => break,
                 Ok(bytes) => self.sent += bytes,
                 Err(Errno::INTR) => {}
                 Err(_) => return Err(Over),

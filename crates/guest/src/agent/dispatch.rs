@@ -10,7 +10,7 @@ use pyro_protocol::{
 use rustix::process::getpid;
 
 use super::{
-    connection::{CALLS, Call},
+    connection::Call,
     exec::Caller,
     files,
     follow::Follower,
@@ -43,7 +43,7 @@ impl Agent {
             }
             _ => {}
         }
-        let result = if connection.calls.len() >= CALLS {
+        let result = if connection.calls.len() >= connection.most_calls() {
             Err(refuse(RefusalKind::TooLarge, "the connection", "open another call on it"))
         } else if self.ending.is_some() && !matches!(frame.message, HostMessage::Shutdown) {
             Err(refuse(RefusalKind::Invalid, "the machine", "do that: the machine is ending"))

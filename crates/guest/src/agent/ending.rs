@@ -9,7 +9,7 @@ use std::{
 };
 
 use pyro_model::ExecState;
-use pyro_protocol::{GuestMessage, spool::StopReason};
+use pyro_protocol::{GuestMessage, spool::StopReason, vm::FromVm};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags, openat, syncfs},
@@ -32,8 +32,10 @@ pub(super) const ALL: u64 = 0;
 const GRACE: Duration = Duration::from_millis(500);
 const SIGTERM: i32 = 15;
 
-/// How long the last answers may take to be taken.
+/// How long the last answers may take to be taken: by a door, and by the monitor of a VM, which has
+/// every command's last output before them.
 const FAREWELL: Duration = Duration::from_secs(1);
+const PORT_FAREWELL: Duration = Duration::from_secs(10);
 
 pub(super) struct Ending {
     reason: StopReason,
@@ -126,9 +128,9 @@ impl Agent {
         });
     }
 
-    fn sync(&self) {
+    pub(super) fn sync(&self) {
         let uppers = [&self.config.tree_upper, &self.config.root_upper];
-        let spool = std::iter::once(&self.config.spool);
+        let spool = self.spool.as_ref().map(|spool| &spool.directory);
         for handle in uppers.into_iter().flatten().chain(spool) {
             // The handle may be one that cannot be synced itself (`O_PATH`). A disk that cannot
             // be synced is found unclean by the next start; there is nobody to tell here.
@@ -139,14 +141,19 @@ impl Agent {
 
     /// Gives the last answers a moment to be taken, and ends the loop.
     pub(super) fn leave(&mut self, reason: ExitReason) {
-        let until = Instant::now() + FAREWELL;
+        self.tell(&FromVm::Ended);
+        let time = if self.channel.is_some() { PORT_FAREWELL } else { FAREWELL };
+        let until = Instant::now() + time;
         for connection in self.connections.values_mut() {
             while connection.flush().is_ok() && connection.waiting() > 0 {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     break;
                 }
-                let timeout = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+                let timeout = Timespec {
+                    tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+                    tv_nsec: left.subsec_nanos().into(),
+                };
                 let mut fds = [PollFd::new(&connection.stream, PollFlags::OUT)];
                 if !matches!(poll(&mut fds, Some(&timeout)), Ok(1..)) {
                     break;
@@ -176,9 +183,11 @@ impl Agent {
         }
     }
 
-    /// A machine that was started only to be looked at ends with its last connection.
+    /// A machine that was started only to be looked at ends with its last connection. A VM's agent
+    /// does not know which doors there are: its monitor ends it.
     pub(super) fn inspected(&mut self) {
-        if self.config.spec.inspect_only && self.connections.is_empty() && self.exit.is_none() {
+        let looked_at = self.config.spec.inspect_only && self.channel.is_none();
+        if looked_at && self.connections.is_empty() && self.exit.is_none() {
             self.log_stop(StopReason::Asked);
             self.exit = Some(ExitReason::Inspected);
         }

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{sweep::Sweep, timers::TimerKey};
-use crate::spool::Kept;
-use pyro_model::{ExecId, ExecState, OutputStream};
-use pyro_protocol::{exec::Finished, spool::output_file};
+use pyro_model::{ExecId, ExecState};
+use pyro_protocol::exec::Finished;
+
+use super::{output::Output, sweep::Sweep, timers::TimerKey};
 
 /// A call that waits: its connection and its number.
 pub(super) type Caller = (u64, u32);
@@ -21,7 +21,7 @@ pub(super) const REMEMBERED: usize = 1_000;
 
 pub(super) struct Exec {
     pub(super) id: ExecId,
-    pub(super) outputs: [Kept; 2],
+    pub(super) outputs: [Output; 2],
     /// Set once its end has been reported.
     pub(super) finished: Option<Finished>,
     /// Gone once nothing of it is left: no process, no open pipe.
@@ -62,9 +62,7 @@ pub(super) struct Stop {
 }
 
 impl Exec {
-    pub(super) fn new(id: ExecId, kept_bytes: u64, active: Active) -> Self {
-        let output = |stream| Kept::new(output_file(&id, stream), kept_bytes);
-        let outputs = [output(OutputStream::Stdout), output(OutputStream::Stderr)];
+    pub(super) fn new(id: ExecId, outputs: [Output; 2], active: Active) -> Self {
         Self { id, outputs, finished: None, active: Some(Box::new(active)), waiters: Vec::new() }
     }
 

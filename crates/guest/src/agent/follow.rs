@@ -10,7 +10,8 @@ use pyro_protocol::{GuestMessage, WINDOW, exec::Follow};
 
 use super::{connection::Call, exec::Caller, serve::Agent};
 
-const STREAMS: [OutputStream; 2] = [OutputStream::Stdout, OutputStream::Stderr];
+/// As commands number theirs.
+pub(super) const STREAMS: [OutputStream; 2] = [OutputStream::Stdout, OutputStream::Stderr];
 
 /// One follower's place.
 #[derive(Debug)]
@@ -55,7 +56,10 @@ impl Agent {
                     break;
                 }
                 let buffer = &mut self.scratch[..room];
-                let part = exec.outputs[index].read(self.spool.as_fd(), *offset, buffer);
+                let spool = self.spool.as_ref();
+                let part = spool.and_then(|spool| {
+                    exec.outputs[index].read(spool.directory.as_fd(), *offset, buffer)
+                });
                 let Some((at, read)) = part else { break };
                 let (stream, bytes) = (STREAMS[index], self.scratch[..read].to_vec());
                 connection.answer(caller.1, GuestMessage::Output { stream, offset: at, bytes });

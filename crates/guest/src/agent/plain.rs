@@ -5,7 +5,8 @@
 //! ```text
 //! pyro-guest plain WORKSPACE SPOOL UPPER BOOT IDLE_S inspect|work LOWER...
 //! ```
-//! The listening socket is descriptor 0; what else the caller wants to live as long as the agent
+//! The listening socket is descriptor 0, or with `-` as SPOOL the other end of a VM's channel (whose
+//! clock is not set); what else the caller wants to live as long as the agent
 //! (a lock) can be descriptor 1. UPPER is `-` where there is none; BOOT is 32 hexadecimal digits.
 
 use std::{
@@ -18,45 +19,52 @@ use std::{
 };
 
 use pyro_model::time::Timestamp;
-use pyro_protocol::launch::AgentSpec;
+use pyro_protocol::{Decoder, launch::AgentSpec};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::{AgentConfig, ExitReason, run};
+use super::{AgentConfig, Doors, ExitReason, Port, run};
 
 /// Exit codes: 0 in good order, 1 the agent failed, 2 the arguments make no sense, 3 a tree of
-/// processes could not be ended.
+/// processes could not be ended, 4 the host's end of the channel is gone.
 #[must_use]
 pub fn serve(arguments: impl Iterator<Item = OsString>) -> i32 {
-    let Some(config) = config(arguments) else { return 2 };
-    match run(config) {
+    let Some((config, doors)) = config(arguments) else { return 2 };
+    match run(config, doors) {
         ExitReason::Idle | ExitReason::Asked | ExitReason::Inspected => 0,
         ExitReason::Runaway => 3,
+        ExitReason::Deserted => 4,
         ExitReason::Failed(_) => 1,
     }
 }
 
-fn config(mut arguments: impl Iterator<Item = OsString>) -> Option<AgentConfig> {
+fn config(mut arguments: impl Iterator<Item = OsString>) -> Option<(AgentConfig, Doors)> {
     let workspace_path = PathBuf::from(arguments.next()?);
-    let spool = open(Path::new(&arguments.next()?))?;
+    let spool = arguments.next()?;
+    let descriptor: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
+    let doors = if spool == "-" {
+        Doors::Port(Port { descriptor, decoder: Decoder::default(), set_clock: drop })
+    } else {
+        let listener = UnixListener::from(descriptor);
+        Doors::Sockets { listener, spool: open(Path::new(&spool))? }
+    };
     let upper = arguments.next()?;
     let tree_upper = if upper == "-" { None } else { Some(open(Path::new(&upper))?) };
     let boot = boot(arguments.next()?.to_str()?)?;
     let idle_ttl_s = arguments.next()?.to_str()?.parse().ok()?;
     let inspect_only = arguments.next()? == "inspect";
     let tree_lowers = arguments.map(|path| open(Path::new(&path))).collect::<Option<_>>()?;
-    let listener: OwnedFd = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
-    Some(AgentConfig {
-        listener: UnixListener::from(listener),
+    let config = AgentConfig {
         workspace: open(&workspace_path)?,
         workspace_path,
         tree_upper,
         tree_lowers,
         root_upper: None,
-        spool,
+        cgroup: None,
         spec: AgentSpec { idle_ttl_s, inspect_only, boot, at_ms: Timestamp::now().0 },
         confine: Box::new(|| Ok(())),
         ends_on_sigterm: true,
-    })
+    };
+    Some((config, doors))
 }
 
 fn open(path: &Path) -> Option<OwnedFd> {

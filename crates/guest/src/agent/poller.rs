@@ -15,6 +15,10 @@ pub(super) enum Token {
     Listener,
     Signals,
     Connection(u64),
+    /// A VM's channel, and its end. One that waits for room would never find out by itself that
+    /// the host is gone: a port is then just not writable.
+    Port,
+    PortGone,
     Report(u64),
     /// An output pipe: 0 is stdout, 1 is stderr.
     Output(u64, usize),
@@ -31,6 +35,8 @@ impl Token {
             Self::Report(number) => (3, number),
             Self::Output(number, 0) => (4, number),
             Self::Output(number, _) => (5, number),
+            Self::Port => (6, 0),
+            Self::PortGone => (7, 0),
         };
         (kind << NUMBER_BITS) | number
     }
@@ -43,7 +49,9 @@ impl Token {
             2 => Self::Connection(number),
             3 => Self::Report(number),
             4 => Self::Output(number, 0),
-            _ => Self::Output(number, 1),
+            5 => Self::Output(number, 1),
+            6 => Self::Port,
+            _ => Self::PortGone,
         }
     }
 }
@@ -111,7 +119,14 @@ impl Poller {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(AgentError::on("wait for", "events")(errno)),
         }
-        out.extend(self.events.iter().map(|event| Token::unpack(event.data.u64())));
+        let over = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        out.extend(self.events.iter().map(|event| {
+            let flags = event.flags;
+            match Token::unpack(event.data.u64()) {
+                Token::Port if flags.intersects(over) => Token::PortGone,
+                token => token,
+            }
+        }));
         Ok(())
     }
 }
@@ -130,6 +145,8 @@ mod tests {
             Token::Listener,
             Token::Signals,
             Token::Connection(7),
+            Token::Port,
+            Token::PortGone,
             Token::Report(1 << 40),
             Token::Output(3, 0),
             Token::Output(3, 1),

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixListener,
+    },
     time::{Duration, Instant},
 };
 
@@ -21,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    AgentConfig, AgentError, ExitReason,
+    AgentConfig, AgentError, Doors, ExitReason,
     connection::Connection,
     ending::Ending,
     exec::{Caller, Exec},
@@ -49,8 +52,15 @@ pub(super) struct Agent {
     pub(super) workspace: std::rc::Rc<Workspace>,
     pub(super) poller: Poller,
     pub(super) timers: Timers,
-    pub(super) log: EventLog,
-    pub(super) spool: OwnedFd,
+    /// Where doors connect, in a container.
+    listener: Option<UnixListener>,
+    /// What is written down here, in a container.
+    pub(super) spool: Option<Spool>,
+    /// The number of the one connection, in a VM.
+    pub(super) channel: Option<u64>,
+    pub(super) set_clock: fn(u64),
+    /// Output that waits for room on the port: its pipe is not watched meanwhile.
+    pub(super) held: BTreeSet<(u64, usize)>,
     pub(super) proof: SingleThread,
     pub(super) proc: OwnedFd,
     pub(super) null: OwnedFd,
@@ -82,8 +92,14 @@ pub(super) struct Agent {
     spare: Option<OwnedFd>,
 }
 
+/// The directory of output files, and the log in it.
+pub(super) struct Spool {
+    pub(super) directory: OwnedFd,
+    pub(super) log: EventLog,
+}
+
 impl Agent {
-    pub(super) fn start(config: AgentConfig) -> Result<Self, AgentError> {
+    pub(super) fn start(config: AgentConfig, doors: Doors) -> Result<Self, AgentError> {
         let proof = SingleThread::check().map_err(AgentError::on("be", "a single thread"))?;
         occupy_standard_numbers()?;
         reset_signals(&[SIGCHLD, SIGTERM]).map_err(AgentError::on("reset", "signals"))?;
@@ -99,39 +115,24 @@ impl Agent {
         let null = open_path("/dev/null", OFlags::RDWR)?;
         let spare = Some(open_path("/dev/null", OFlags::RDONLY)?);
         let proc = open_path("/proc", OFlags::PATH | OFlags::DIRECTORY)?;
-        let spool = openat(
-            &config.spool,
-            ".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(AgentError::on("open", "the spool"))?;
-        let mut log = EventLog::open(spool.as_fd())?;
-        log.append(&Record::MachineStarted { at_ms: Timestamp::now().0, boot: config.spec.boot });
         let workspace = Workspace::new(&config)?;
-        config
-            .listener
-            .set_nonblocking(true)
-            .map_err(AgentError::on("set up", "the listening socket"))?;
         let poller = Poller::new()?;
-        poller
-            .add(&config.listener, Token::Listener)
-            .map_err(AgentError::on("watch", "the listening socket"))?;
         poller.add(&signals, Token::Signals).map_err(AgentError::on("watch", "signals"))?;
         let now = Instant::now();
         let mut timers = Timers::default();
-        if config.spec.inspect_only {
-            timers.set(now + FIRST_CONNECTION, Due::Idle);
-        } else if config.spec.idle_ttl_s > 0 {
+        if !config.spec.inspect_only && config.spec.idle_ttl_s > 0 {
             timers.set(now + Duration::from_secs(config.spec.idle_ttl_s), Due::Idle);
         }
-        Ok(Self {
+        let mut agent = Self {
             config,
             workspace: std::rc::Rc::new(workspace),
             poller,
             timers,
-            log,
-            spool,
+            listener: None,
+            spool: None,
+            channel: None,
+            set_clock: drop,
+            held: BTreeSet::new(),
             proof,
             proc,
             null,
@@ -154,7 +155,30 @@ impl Agent {
             backlog: Vec::new(),
             next_number: 1,
             spare,
-        })
+        };
+        match doors {
+            Doors::Sockets { listener, spool } => agent.listen(listener, &spool)?,
+            Doors::Port(port) => agent.take_port(port)?,
+        }
+        let boot = agent.config.spec.boot;
+        agent.note(Record::MachineStarted { at_ms: Timestamp::now().0, boot });
+        Ok(agent)
+    }
+
+    fn listen(&mut self, listener: UnixListener, spool: &OwnedFd) -> Result<(), AgentError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(spool, ".", flags, Mode::empty())
+            .map_err(AgentError::on("open", "the spool"))?;
+        let log = EventLog::open(directory.as_fd())?;
+        self.spool = Some(Spool { directory, log });
+        let on = || AgentError::on("watch", "the listening socket");
+        listener.set_nonblocking(true).map_err(on())?;
+        self.poller.add(&listener, Token::Listener).map_err(|errno| on()(errno.into()))?;
+        self.listener = Some(listener);
+        if self.config.spec.inspect_only {
+            self.timers.set(self.began + FIRST_CONNECTION, Due::Idle);
+        }
+        Ok(())
     }
 
     pub(super) fn serve(&mut self) -> ExitReason {
@@ -164,7 +188,8 @@ impl Agent {
                 return reason;
             }
             let at_once = self.reap_again
-                || !(self.work.is_empty() && self.sweeping.is_empty() && self.backlog.is_empty());
+                || !(self.work.is_empty() && self.sweeping.is_empty())
+                || !(self.backlog.is_empty() && self.touched.is_empty());
             let deadline = if at_once { Some(Instant::now()) } else { self.timers.next_at() };
             if let Err(error) = self.poller.wait(deadline, &mut ready) {
                 return ExitReason::Failed(error);
@@ -198,16 +223,20 @@ impl Agent {
         match token {
             Token::Listener => self.accept(),
             Token::Signals => self.on_signals(),
-            Token::Connection(number) => {
-                let Some(connection) = self.connections.get_mut(&number) else { return };
-                if connection.interest.0 && connection.fill(&mut self.scratch).is_err() {
-                    self.drop_connection(number);
-                } else {
-                    self.touched.insert(number);
-                }
-            }
+            Token::Connection(number) => self.take_bytes(number),
+            Token::Port => self.take_bytes(self.channel.unwrap_or_default()),
+            Token::PortGone => self.drop_connection(self.channel.unwrap_or_default()),
             Token::Report(number) => self.read_report(number),
             Token::Output(number, stream) => self.read_output(number, stream),
+        }
+    }
+
+    fn take_bytes(&mut self, number: u64) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        if connection.interest.0 && connection.fill(&mut self.scratch).is_err() {
+            self.drop_connection(number);
+        } else {
+            self.touched.insert(number);
         }
     }
 
@@ -231,7 +260,8 @@ impl Agent {
     fn accept(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         for _ in 0..CONNECTIONS {
-            match accept_with(&self.config.listener, flags) {
+            let Some(listener) = &self.listener else { return };
+            match accept_with(listener, flags) {
                 Ok(stream) if self.connections.len() < CONNECTIONS => {
                     let number = self.fresh_number();
                     if self.poller.add(&stream, Token::Connection(number)).is_ok() {
@@ -244,7 +274,7 @@ impl Agent {
                 // Left in the queue it would wake the loop for ever. The system says this also
                 // when nobody waits.
                 Err(Errno::MFILE | Errno::NFILE) if self.spare.take().is_some() => {
-                    let turned_away = accept_with(&self.config.listener, flags).is_ok();
+                    let turned_away = accept_with(listener, flags).is_ok();
                     self.spare = fcntl_dupfd_cloexec(&self.null, 0).ok();
                     if !turned_away {
                         return;
@@ -255,12 +285,15 @@ impl Agent {
         }
     }
 
-    /// Forgets a connection and its calls; commands go on.
+    /// Forgets a connection and its calls; commands go on, but not without a VM's channel.
     pub(super) fn drop_connection(&mut self, number: u64) {
         let Some(connection) = self.connections.remove(&number) else { return };
         self.poller.remove(&connection.stream);
         for (call, open) in connection.calls {
             self.forget((number, call), open);
+        }
+        if self.channel == Some(number) {
+            self.exit.get_or_insert(ExitReason::Deserted);
         }
         self.inspected();
     }
@@ -284,7 +317,7 @@ impl Agent {
             }
             match connection.next_frame() {
                 Ok(Some(frame)) => {
-                    self.handle(number, frame);
+                    self.take_frame(number, frame);
                     if began.elapsed() > TURN {
                         // Its answers are written then, too.
                         behind = true;
@@ -301,16 +334,18 @@ impl Agent {
         let interest = (!behind && !connection.is_full(), connection.waiting() > 0);
         if interest != connection.interest {
             connection.interest = interest;
-            let token = Token::Connection(number);
+            let is_port = self.channel == Some(number);
+            let token = if is_port { Token::Port } else { Token::Connection(number) };
             if self.poller.change(&connection.stream, token, interest.0, interest.1).is_err() {
                 self.drop_connection(number);
             }
         }
+        self.let_go_of_held();
     }
 
     /// The log's record of the machine's own end.
     pub(super) fn log_stop(&mut self, reason: StopReason) {
-        self.log.append(&Record::MachineStopped { at_ms: Timestamp::now().0, reason });
+        self.note(Record::MachineStopped { at_ms: Timestamp::now().0, reason });
     }
 }
 

@@ -221,6 +221,10 @@ impl Agent {
         self.rest(number);
         if survivors > 0 {
             self.log_stop(StopReason::Runaway);
+            if self.channel.is_some() {
+                // What a container wrote outlives it in the host's memory.
+                self.sync();
+            }
             self.leave(ExitReason::Runaway);
         }
     }

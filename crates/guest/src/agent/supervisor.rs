@@ -15,6 +15,7 @@ use pyro_sys::child::{
     Forked, SingleThread, StringTable, block_all_signals, borrow_number, close_from, close_number,
     execve, exit_now, fork, place_descriptor, restore_signals, set_close_on_exec,
 };
+use pyro_sys::clone::{self, Namespaces, clone};
 use rustix::{
     io::Errno,
     pipe::{PipeFlags, pipe_with},
@@ -40,6 +41,8 @@ pub(super) struct Ground<'a> {
     pub(super) proof: SingleThread,
     pub(super) confine: &'a Confine,
     pub(super) null: BorrowedFd<'a>,
+    /// Where it is born, if not where the agent is.
+    pub(super) cgroup: Option<BorrowedFd<'a>>,
     /// The limit of open files that the agent was started with, before it raised its own.
     pub(super) open_files: &'a Rlimit,
 }
@@ -52,9 +55,18 @@ pub(super) fn start(command: &Command, ground: &Ground<'_>) -> rustix::io::Resul
     let stdin = command.stdin.as_ref().map_or(ground.null.as_raw_fd(), AsRawFd::as_raw_fd);
     let ends = [stdin, stdout_end.as_raw_fd(), stderr_end.as_raw_fd(), report_end.as_raw_fd()];
     let agent = getpid();
-    match fork(ground.proof).map_err(|error| errno_of(&error))? {
+    match fork_into(ground).map_err(|error| errno_of(&error))? {
         Forked::Child => supervise(agent, ends, command, ground),
         Forked::Parent(supervisor) => Ok(Running { supervisor, report, outputs: [stdout, stderr] }),
+    }
+}
+
+/// A process that is cloned into its cgroup has not to be moved there, which takes milliseconds.
+fn fork_into(ground: &Ground<'_>) -> std::io::Result<Forked> {
+    let Some(cgroup) = ground.cgroup else { return fork(ground.proof) };
+    match clone(Namespaces::NONE, Some(cgroup)).map_err(|error| error.source)? {
+        clone::Forked::Child => Ok(Forked::Child),
+        clone::Forked::Parent { pid, .. } => Ok(Forked::Parent(pid.as_raw_nonzero().get())),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// # Errors
 /// The peer is gone.
-pub(super) fn send(to: impl AsFd, frame: &impl Serialize) -> Result<()> {
+pub(crate) fn send(to: impl AsFd, frame: &impl Serialize) -> Result<()> {
     let mut wire = Vec::new();
     encode(frame, &mut wire).map_err(std::io::Error::other).doing("encode", "a launch frame")?;
     socket::send(to, &wire, &[])
@@ -21,7 +21,7 @@ pub(super) fn send(to: impl AsFd, frame: &impl Serialize) -> Result<()> {
 ///
 /// # Errors
 /// The peer is gone or makes no sense.
-pub(super) fn receive<T: DeserializeOwned>(from: impl AsFd) -> Result<(T, Vec<OwnedFd>)> {
+pub(crate) fn receive<T: DeserializeOwned>(from: impl AsFd) -> Result<(T, Vec<OwnedFd>)> {
     let mut decoder = Decoder::default();
     let mut descriptors = Vec::new();
     let mut buffer = [0; 4096];

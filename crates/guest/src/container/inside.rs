@@ -24,7 +24,7 @@ use super::{
     root::{Changes, Scratch},
     target,
 };
-use crate::agent::{self, AgentConfig};
+use crate::agent::{self, AgentConfig, Doors};
 
 /// What L hands over.
 pub(super) struct Given<'a> {
@@ -37,8 +37,8 @@ pub(super) struct Given<'a> {
 /// Becomes the agent and ends with it.
 pub(super) fn main(spec: &LaunchSpec, given: Given<'_>) -> ! {
     let Given { socket, to_parent, listener, lock } = given;
-    let config = match set_up(spec, socket, &to_parent, listener) {
-        Ok(config) => config,
+    let (config, spool) = match set_up(spec, socket, &to_parent) {
+        Ok(set_up) => set_up,
         Err(error) => {
             // When L cannot be told it is gone, and this process with it.
             let _ = channel::send(&to_parent, &failed(error));
@@ -46,14 +46,15 @@ pub(super) fn main(spec: &LaunchSpec, given: Given<'_>) -> ! {
         }
     };
     let told = channel::send(&to_parent, &LaunchReport::Ready { refused: Vec::new() });
-    let tidy = close_the_rest(&config, &lock);
+    let doors = Doors::Sockets { listener, spool };
+    let tidy = close_the_rest(&config, &doors, &lock);
     if told.is_err() || tidy.is_err() {
         process::exit_now(1);
     }
     std::mem::forget(to_parent);
     // The lock is held for this process's life and needs no owner.
     std::mem::forget(lock);
-    let _ = agent::run(config);
+    let _ = agent::run(config, doors);
     process::exit_now(0)
 }
 
@@ -61,8 +62,7 @@ fn set_up(
     spec: &LaunchSpec,
     socket: &OwnedFd,
     to_parent: &UnixStream,
-    listener: UnixListener,
-) -> Result<AgentConfig> {
+) -> Result<(AgentConfig, OwnedFd)> {
     let mut handles = Handles::open(spec)?;
     let (go, mapped) = channel::receive::<LaunchGo>(socket)?;
     if go.mounts as usize != mapped.len() || !parked_and_complete(spec, &mut handles, mapped)? {
@@ -77,18 +77,18 @@ fn set_up(
     rustix::system::sethostname(spec.hostname.as_bytes()).doing("take the name", &spec.hostname)?;
     mount::pivot_into(&root)?;
     let confinement = Confinement::prepare(spec.rlimits.clone())?;
-    Ok(AgentConfig {
-        listener,
+    let config = AgentConfig {
         workspace,
         workspace_path: PathBuf::from("/workspace"),
         tree_upper: Some(tree.upper),
         tree_lowers: handles.tree.lowers,
         root_upper: root_changes.on_disk.then_some(root_changes.upper),
-        spool: handles.spool,
+        cgroup: None,
         spec: spec.agent.clone(),
         confine: Box::new(move || confinement.apply()),
         ends_on_sigterm: false,
-    })
+    };
+    Ok((config, handles.spool))
 }
 
 fn parked_and_complete(
@@ -133,9 +133,12 @@ fn refuse_to_outlive(to_parent: &UnixStream) -> Result<()> {
     Ok(())
 }
 
-fn close_the_rest(config: &AgentConfig, lock: &OwnedFd) -> Result<()> {
-    let mut keep: Vec<BorrowedFd<'_>> =
-        vec![lock.as_fd(), config.listener.as_fd(), config.workspace.as_fd(), config.spool.as_fd()];
+fn close_the_rest(config: &AgentConfig, doors: &Doors, lock: &OwnedFd) -> Result<()> {
+    let mut keep: Vec<BorrowedFd<'_>> = vec![lock.as_fd(), config.workspace.as_fd()];
+    match doors {
+        Doors::Sockets { listener, spool } => keep.extend([listener.as_fd(), spool.as_fd()]),
+        Doors::Port(port) => keep.push(port.descriptor.as_fd()),
+    }
     keep.extend(config.tree_upper.as_ref().map(AsFd::as_fd));
     keep.extend(config.root_upper.as_ref().map(AsFd::as_fd));
     keep.extend(config.tree_lowers.iter().map(AsFd::as_fd));

@@ -114,7 +114,7 @@ fn run(spec: &LaunchSpec, socket: &OwnedFd, lock: OwnedFd, cgroups: &mut Cgroups
     ready
 }
 
-fn take_descriptors() -> Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn take_descriptors() -> Result<(OwnedFd, OwnedFd)> {
     let given_null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .doing("open", "/dev/null")?;
     let (given_socket, given_lock) = (descriptor::inherited(0)?, descriptor::inherited(1)?);

@@ -7,7 +7,7 @@
 //! fails, everything made so far ends with the two processes.
 
 mod cgroups;
-mod channel;
+pub(crate) mod channel;
 mod confine;
 mod devices;
 mod enter;
@@ -15,7 +15,7 @@ mod filter;
 mod handles;
 mod inside;
 mod kernel;
-mod launch;
+pub(crate) mod launch;
 mod remove;
 mod root;
 mod target;

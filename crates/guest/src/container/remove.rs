@@ -42,11 +42,12 @@ pub fn remove(arguments: std::env::ArgsOs) -> i32 {
             continue;
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let done = openat(CWD, parent, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|parent| match alone(parent.as_fd(), name) {
-                Some(_held) => empty(parent.as_fd(), name),
-                None => Ok(()),
+        let done =
+            openat(CWD, parent, flags, Mode::empty()).map_err(io::Error::from).and_then(|parent| {
+                match alone(parent.as_fd(), name) {
+                    Some(_held) => empty(parent.as_fd(), name),
+                    None => Ok(()),
+                }
             });
         if done.is_err() {
             code = 1;
