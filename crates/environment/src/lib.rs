@@ -3,7 +3,7 @@
 //! [`Cache`] pulls the curated ones from a Debian mirror, imports tars and OCI layouts, and
 //! resolves a name to a root file system. An environment appears whole or not at all, its digest
 //! covers everything in it, and a damaged one is found and repaired by the next pull.
-//! [`unpack`] is the one place where archives from anybody meet the disk, also for seeds.
+//! [`kernel`] keeps the microVM's kernel in the same way. [`unpack`] is the one place where archives from anybody meet the disk, also for seeds.
 //! Knows no workspace, machine or door; works on trees through an [`Unpacker`], since rootless
 //! they belong to ids that only a user namespace can act for.
 
@@ -15,6 +15,7 @@ mod digest;
 mod error;
 pub mod host;
 mod import;
+pub mod kernel;
 mod name;
 mod progress;
 mod pull;

@@ -10,17 +10,17 @@ const SOURCE_MOST: u64 = 1 << 20;
 
 /// The mirrors to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mirrors {
+pub(crate) struct Mirrors {
     /// Of the release and its updates.
-    pub(super) main: String,
+    pub(crate) main: String,
     /// Of security updates, where one is known.
-    pub(super) security: Option<String>,
+    pub(crate) security: Option<String>,
 }
 
 impl Mirrors {
     /// The mirrors for `suite`. A mirror that the caller names is used alone: where its security
     /// archive is, or whether it can be reached, is not known.
-    pub(super) fn choose(asked: Option<&str>, apt: &Path, suite: &str) -> Self {
+    pub(crate) fn choose(asked: Option<&str>, apt: &Path, suite: &str) -> Self {
         if let Some(asked) = asked {
             return Self { main: asked.to_owned(), security: None };
         }
@@ -40,7 +40,7 @@ impl Mirrors {
     }
 
     /// As lines for `sources.list`.
-    pub(super) fn source_lines(&self, suite: &str) -> String {
+    pub(crate) fn source_lines(&self, suite: &str) -> String {
         let main = &self.main;
         let mut lines = format!("deb {main} {suite} main\ndeb {main} {suite}-updates main\n");
         if let Some(security) = &self.security {
@@ -51,7 +51,7 @@ impl Mirrors {
 }
 
 /// Whether `uri` can stand in a source line and names a place on the network or a directory.
-pub(super) fn is_mirror(uri: &str) -> bool {
+pub(crate) fn is_mirror(uri: &str) -> bool {
     let known = ["http://", "https://", "file:///"].iter().any(|scheme| uri.starts_with(scheme));
     known && uri.len() < 2048 && uri.bytes().all(|b| b.is_ascii_graphic() && !b"[]\"'".contains(&b))
 }

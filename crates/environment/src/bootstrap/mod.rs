@@ -4,8 +4,8 @@
 //! so ownership is stored as everywhere, and no device gets onto the disk. Packages are verified
 //! by apt with the host's Debian archive keys. Does not choose names or places.
 
-mod mirror;
-mod report;
+pub(crate) mod mirror;
+pub(crate) mod report;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -26,7 +26,7 @@ use mirror::Mirrors;
 use report::Report;
 
 const PROGRAM: &str = "mmdebstrap";
-/// Where it is besides PATH, which chat hosts cut short.
+/// Where programs are besides PATH, which chat hosts cut short.
 const PLACES: [&str; 2] = ["/usr/bin", "/usr/local/bin"];
 /// The longest line of its output that is looked at whole.
 const LINE_MOST: u64 = 16 << 10;
@@ -102,7 +102,7 @@ impl Bootstrap<'_> {
     fn start(&self, building: &Building<'_>, mirrors: &Mirrors) -> Result<Child> {
         let missing =
             || EnvironmentError::ProgramMissing { name: self.name.to_string(), program: PROGRAM };
-        let mut command = Command::new(find_program().ok_or_else(missing)?);
+        let mut command = Command::new(find_program(PROGRAM).ok_or_else(missing)?);
         match building.cache().unpacker().ownership() {
             StoredOwnership::Single => {
                 return Err(EnvironmentError::NoSubordinateIds { name: self.name.to_string() });
@@ -162,10 +162,11 @@ fn next_line(messages: &mut impl BufRead) -> Option<String> {
     }
 }
 
-fn find_program() -> Option<PathBuf> {
+/// A program of the host.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).filter(|place| place.is_absolute());
-    places.chain(PLACES.map(PathBuf::from)).map(|place| place.join(PROGRAM)).find(|program| {
+    places.chain(PLACES.map(PathBuf::from)).map(|place| place.join(name)).find(|program| {
         let found = std::fs::metadata(program);
         found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     })

@@ -9,7 +9,7 @@ const TAIL: usize = 12;
 
 /// Lines as they come.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     tail: VecDeque<String>,
     network: bool,
     full: bool,
@@ -18,7 +18,7 @@ pub(super) struct Report {
 
 impl Report {
     /// Takes one line; what there is to show of it.
-    pub(super) fn line(&mut self, line: &str) -> Option<Progress> {
+    pub(crate) fn line(&mut self, line: &str) -> Option<Progress> {
         let line = crate::unpack::printable(line.trim().as_bytes());
         if line.is_empty() {
             return None;
@@ -50,17 +50,17 @@ impl Report {
     }
 
     /// Whether the network was at fault.
-    pub(super) fn network(&self) -> bool {
+    pub(crate) fn network(&self) -> bool {
         self.network
     }
 
     /// Whether the disk was full.
-    pub(super) fn disk_full(&self) -> bool {
+    pub(crate) fn disk_full(&self) -> bool {
         self.full
     }
 
     /// The errors among the last lines, or else the last lines.
-    pub(super) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         let is_error = |line: &&String| line.starts_with("E: ") || line.starts_with("Err:");
         let errors: Vec<_> = self.tail.iter().filter(is_error).map(String::as_str).collect();
         match errors.is_empty() {

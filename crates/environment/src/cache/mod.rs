@@ -24,10 +24,11 @@ mod resolve;
 pub(crate) use build::Building;
 pub(crate) use install::{Built, Rebuild, Wish};
 pub use install::{Outcome, Pulled};
-pub(crate) use manifest::DOCUMENT_MOST;
 use manifest::FORMAT;
+pub(crate) use manifest::{DOCUMENT_MOST, read_record, write_record};
 pub use manifest::{ImageConfig, InstalledFrom, Manifest};
 pub use prune::{Pruned, PrunedTree};
+pub(crate) use resolve::lease;
 pub use resolve::{EnvironmentState, EnvironmentStatus, Installed};
 
 use std::fs::{DirBuilder, File, Permissions};
@@ -107,7 +108,7 @@ impl Cache {
     }
 }
 
-fn open_lock(path: &Path) -> Result<File> {
+pub(crate) fn open_lock(path: &Path) -> Result<File> {
     File::options()
         .create(true)
         .truncate(false)
@@ -117,7 +118,7 @@ fn open_lock(path: &Path) -> Result<File> {
 }
 
 /// Makes sure that only the owner can enter: guests can leave setuid files below.
-fn private_directory(path: &Path) -> Result<()> {
+pub(crate) fn private_directory(path: &Path) -> Result<()> {
     let failed = |doing| move |e| EnvironmentError::io(doing, path, e);
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make"))?;
     let found = std::fs::symlink_metadata(path).map_err(failed("look at"))?;
@@ -132,7 +133,7 @@ fn private_directory(path: &Path) -> Result<()> {
 }
 
 /// 16 hex digits nobody else has at the moment; not a secret.
-fn random() -> String {
+pub(crate) fn random() -> String {
     use std::hash::{BuildHasher, Hasher};
     let state = std::collections::hash_map::RandomState::new();
     format!("{:016x}", state.build_hasher().finish())

@@ -218,7 +218,7 @@ impl Cache {
 }
 
 /// Locks the directory at `place` shared; `None` if there is none.
-fn lease(place: &Path) -> Result<Option<File>> {
+pub(crate) fn lease(place: &Path) -> Result<Option<File>> {
     loop {
         let held = match File::open(place) {
             Ok(held) => held,
