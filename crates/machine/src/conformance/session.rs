@@ -155,6 +155,6 @@ fn start(line: &str, time: Duration, follow: Follow) -> Result<HostMessage, Brok
         timeout_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         kept_bytes: 1 << 20,
         follow,
-        at_ms: 0,
+        at_ms: pyro_model::Timestamp::now().0,
     })))
 }
