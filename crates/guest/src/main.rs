@@ -5,7 +5,10 @@ use pyro_guest::{container, microvm, monitor};
 
 fn main() {
     let mut arguments = std::env::args_os();
-    arguments.next();
+    // What else the kernel hands to process 1 is not for it.
+    if microvm::is_process_one(arguments.next().as_deref()) {
+        pyro_sys::process::exit_now(microvm::init());
+    }
     let code = match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("launch") => container::launch(),
         Some("enter") => container::enter(arguments),

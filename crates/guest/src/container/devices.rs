@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
 use super::target;
 
 /// The host's nodes that show inside. All are harmless to everybody by design.
-pub(super) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+pub(crate) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// The group that terminals belong to, on every Linux there is.
 const TTY_GROUP: u32 = 5;
@@ -31,7 +31,7 @@ const LINKS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// A mount was refused.
-pub(super) fn mount(root: impl AsFd, nodes: &[OwnedFd], many_groups: bool) -> Result<()> {
+pub(crate) fn mount(root: impl AsFd, nodes: &[OwnedFd], many_groups: bool) -> Result<()> {
     let quiet = Restrictions { no_setuid: true, no_exec: true, ..Restrictions::default() };
     let dev = mount::memory(Some(1 << 20), 0o755, quiet)?;
     mount::attach(&dev, target::directory(root, Path::new("/dev"))?)?;

@@ -24,14 +24,14 @@ pub(super) struct Handles {
 }
 
 /// One overlay's.
-pub(super) struct LayerHandles {
+pub(crate) struct LayerHandles {
     /// Top first.
-    pub(super) lowers: Vec<OwnedFd>,
-    pub(super) upper: UpperHandle,
+    pub(crate) lowers: Vec<OwnedFd>,
+    pub(crate) upper: UpperHandle,
 }
 
 /// Where changes go.
-pub(super) enum UpperHandle {
+pub(crate) enum UpperHandle {
     /// A directory that has `upper` and `work`.
     Directory(OwnedFd),
     /// Memory of at most this many bytes.

@@ -119,7 +119,7 @@ fn build(spec: &LaunchSpec, handles: &Handles) -> Result<(OwnedFd, OwnedFd, Chan
     devices::mount(&root, &handles.devices, !spec.single_id)?;
     target::directory(&root, Path::new("/sys"))?;
     target::directory(&root, Path::new("/tmp"))?;
-    kernel::mount(&root, &handles.devices[0], &scratch.empty)?;
+    kernel::mount(&root, &handles.devices[0], &scratch.empty, &[])?;
     Ok((root, workspace, tree, root_changes))
 }
 

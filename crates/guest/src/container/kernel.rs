@@ -41,15 +41,20 @@ const HIDDEN: [&str; 14] = [
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// Mounts it in the new root. `null` is the host's `/dev/null`, `empty` an empty directory on an
-/// attached mount.
+/// attached mount; what is in `more_hidden` is hidden besides the list above.
 ///
 /// # Errors
 /// `EPERM` inside a sandbox that hides parts of the host's `/proc` itself.
-pub(super) fn mount(root: impl AsFd, null: &OwnedFd, empty: &OwnedFd) -> Result<()> {
+pub(crate) fn mount(
+    root: impl AsFd,
+    null: &OwnedFd,
+    empty: &OwnedFd,
+    more_hidden: &[&str],
+) -> Result<()> {
     let quiet = Restrictions { no_setuid: true, no_devices: true, no_exec: true, read_only: false };
     let proc = mount::proc(quiet)?;
     mount::attach(&proc, target::directory(root, Path::new("/proc"))?)?;
-    for name in HIDDEN {
+    for name in HIDDEN.iter().chain(more_hidden).copied() {
         let Some(at) = find(&proc, name)? else { continue };
         let stat = fstat(&at).doing("look at", name)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {

@@ -9,18 +9,21 @@
 mod cgroups;
 pub(crate) mod channel;
 mod confine;
-mod devices;
+pub(crate) mod devices;
 mod enter;
 mod filter;
 mod handles;
 mod inside;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod launch;
 mod remove;
 mod root;
-mod target;
+pub(crate) mod target;
 
 pub use confine::Confinement;
+pub(crate) use devices::DEVICES;
 pub use enter::enter;
+pub(crate) use handles::{LayerHandles, UpperHandle};
 pub use launch::launch;
 pub use remove::remove;
+pub(crate) use root::{Changes, Scratch};

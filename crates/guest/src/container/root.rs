@@ -21,20 +21,20 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 /// A small file system in memory, attached out of the way on the old root, in which the parts are
 /// put together: the place of the new root, an empty directory, uppers in memory.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     top: OwnedFd,
     parking: OwnedFd,
-    pub(super) empty: OwnedFd,
+    pub(crate) empty: OwnedFd,
 }
 
 /// A mounted overlay's upper side.
-pub(super) struct Changes {
+pub(crate) struct Changes {
     /// The directory with `upper` and `work`.
-    pub(super) directory: OwnedFd,
+    pub(crate) directory: OwnedFd,
     /// The raw upper.
-    pub(super) upper: OwnedFd,
+    pub(crate) upper: OwnedFd,
     /// Whether it outlives the machine.
-    pub(super) on_disk: bool,
+    pub(crate) on_disk: bool,
 }
 
 impl Scratch {
@@ -42,11 +42,16 @@ impl Scratch {
     ///
     /// # Errors
     /// A mount was refused.
-    pub(super) fn new(parking: OwnedFd) -> Result<Self> {
+    pub(crate) fn new(parking: OwnedFd) -> Result<Self> {
         let top = mount::memory(Some(1 << 20), 0o700, Restrictions::default())?;
         mount::attach(&top, &parking)?;
         let empty = made(top.as_fd(), "empty")?;
         Ok(Self { top, parking, empty })
+    }
+
+    /// Where small things can be made for the new root.
+    pub(crate) fn top(&self) -> BorrowedFd<'_> {
+        self.top.as_fd()
     }
 
     /// Attaches a detached mount where nobody looks: an overlay takes layers of its own mount
@@ -54,7 +59,7 @@ impl Scratch {
     ///
     /// # Errors
     /// The mount was refused.
-    pub(super) fn park(&self, tree: &OwnedFd) -> Result<()> {
+    pub(crate) fn park(&self, tree: &OwnedFd) -> Result<()> {
         mount::attach(tree, &self.parking)
     }
 
@@ -62,7 +67,7 @@ impl Scratch {
     ///
     /// # Errors
     /// A mount was refused.
-    pub(super) fn root(&self, layers: &LayerHandles) -> Result<(OwnedFd, Changes)> {
+    pub(crate) fn root(&self, layers: &LayerHandles) -> Result<(OwnedFd, Changes)> {
         let changes = self.changes(&layers.upper)?;
         let at = made(self.top.as_fd(), "root")?;
         self.overlay(&layers.lowers, &changes, at.as_fd())?;
@@ -74,7 +79,7 @@ impl Scratch {
     ///
     /// # Errors
     /// A mount was refused, or the root has something else at `/workspace`.
-    pub(super) fn tree(&self, root: &OwnedFd, layers: &LayerHandles) -> Result<Changes> {
+    pub(crate) fn tree(&self, root: &OwnedFd, layers: &LayerHandles) -> Result<Changes> {
         let changes = self.changes(&layers.upper)?;
         let at = target::directory(root, Path::new("/workspace"))?;
         self.overlay(&layers.lowers, &changes, at.as_fd())?;
@@ -86,7 +91,7 @@ impl Scratch {
     ///
     /// # Errors
     /// A mount was refused.
-    pub(super) fn bind(
+    pub(crate) fn bind(
         &self,
         root: &OwnedFd,
         bind: &Bind,

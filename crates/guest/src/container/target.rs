@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 128;
 ///
 /// # Errors
 /// Something on the way is no directory.
-pub(super) fn directory(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
+pub(crate) fn directory(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
     let root = root.as_fd();
     match open(root, path, OFlags::DIRECTORY) {
         Ok(found) => return Ok(found),
@@ -52,7 +52,7 @@ pub(super) fn directory(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// It is a directory, or its parent is none.
-pub(super) fn file(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
+pub(crate) fn file(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
     let root = root.as_fd();
     match open(root, path, OFlags::empty()) {
         Ok(found) => return Ok(found),
@@ -77,7 +77,7 @@ pub(super) fn file(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// It is not there.
-pub(super) fn existing(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
+pub(crate) fn existing(root: impl AsFd, path: &Path) -> Result<OwnedFd> {
     open(root.as_fd(), path, OFlags::empty()).doing("open inside", path.display())
 }
 

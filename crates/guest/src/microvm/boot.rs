@@ -1,0 +1,201 @@
+//! From the kernel's first call of `/init` to the moment at which a template is saved: everything
+//! that is the same in every clone.
+
+use std::{
+    fs,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use pyro_protocol::vm::{PORT, SEED_DISKS};
+use pyro_sys::{
+    Context, Result, SysError,
+    filesystem::{self, Filesystem},
+    mount::{self, Restrictions, open_handle},
+    process,
+};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
+    io::Errno,
+    net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with},
+    process::Resource,
+    system::finit_module,
+};
+
+use super::cgroup;
+
+/// How long the kernel may take to show a device after its driver is there.
+const DEVICES: Duration = Duration::from_secs(20);
+/// Descriptors that the agent may have.
+const OPEN_FILES: u64 = 1 << 17;
+/// Bytes of the environment that are read ahead of the first command.
+const WARM_BYTES: u64 = 8 << 20;
+/// What that first command is likely to need.
+const WARM: [&str; 16] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+    "/lib/aarch64-linux-gnu/libc.so.6",
+    "/lib64/libc.so.6",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/ld-musl-aarch64.so.1",
+    "/lib/x86_64-linux-gnu/libtinfo.so.6",
+    "/lib/aarch64-linux-gnu/libtinfo.so.6",
+    "/bin/bash",
+    "/bin/sh",
+    "/bin/true",
+    "/bin/cat",
+    "/bin/ls",
+    "/lib/x86_64-linux-gnu/libselinux.so.1",
+    "/lib/x86_64-linux-gnu/libpcre2-8.so.0",
+];
+
+/// What the booted machine has.
+pub(super) struct Booted {
+    pub(super) port: OwnedFd,
+    pub(super) ground: Ground,
+}
+
+/// What the awakening goes on from.
+pub(super) struct Ground {
+    /// Device nodes of the disks, by the name that the monitor gave each.
+    pub(super) disks: Vec<(String, PathBuf)>,
+    /// The root of the environment's image; none in a machine that is only a probe.
+    pub(super) environment: Option<OwnedFd>,
+    /// Where commands are born.
+    pub(super) cgroup: OwnedFd,
+}
+
+/// Gets there.
+pub(super) fn boot() -> Result<Booted> {
+    let stage = mount::memory(Some(1 << 20), 0o700, Restrictions::default())?;
+    filesystem::attach_at(&stage, "/stage")?;
+    // Before the first driver: a device that is there already is seen by looking.
+    let announcements = announcements()?;
+    load_modules(Path::new("/modules"))?;
+    filesystem::attach_at(&mount::proc(Restrictions::default())?, "/stage/proc")?;
+    filesystem::attach_at(&filesystem::device_nodes()?, "/stage/dev")?;
+    let system = Filesystem { kind: "sysfs", source: None, options: &[], read_only: true };
+    filesystem::attach_at(&filesystem::mount(&system)?, "/stage/sys")?;
+    filesystem::leave_initramfs("/stage")?;
+    process::limit(Resource::Nofile, OPEN_FILES)?;
+    // The disk of a machine that is killed has all but its last second.
+    for name in ["dirty_expire_centisecs", "dirty_writeback_centisecs"] {
+        fs::write(Path::new("/proc/sys/vm").join(name), "100").doing("set", name)?;
+    }
+    let port = port(&announcements)?;
+    let disks = disks()?;
+    let environment = disk(&disks, "env").map(environment).transpose()?;
+    Ok(Booted { port, ground: Ground { disks, environment, cgroup: cgroup::make()? } })
+}
+
+/// Loads them in the order of their names, and lets go of their files. One that the kernel has in
+/// it, or that this processor or kernel has no use for, is not missed here: what it would have made
+/// is.
+fn load_modules(directory: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for file in files {
+        let module = openat(CWD, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing("open", file.display())?;
+        match finit_module(&module, c"", 0) {
+            Ok(()) | Err(Errno::EXIST | Errno::NODEV | Errno::NOENT) => {}
+            Err(errno) => return Err(errno).doing("load", file.display()),
+        }
+        let _ = fs::remove_file(&file);
+    }
+    Ok(())
+}
+
+/// What the kernel says of devices that come.
+fn announcements() -> Result<OwnedFd> {
+    let kernel = "the kernel's announcements";
+    let flags = SocketFlags::CLOEXEC;
+    let protocol = Some(netlink::KOBJECT_UEVENT);
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)
+        .doing("listen to", kernel)?;
+    bind(&socket, &netlink::SocketAddrNetlink::new(0, 1)).doing("listen to", kernel)?;
+    Ok(socket)
+}
+
+/// The channel's port, once the kernel has it.
+fn port(announcements: &OwnedFd) -> Result<OwnedFd> {
+    let until = Instant::now() + DEVICES;
+    let mut said = [0; 2 << 10];
+    loop {
+        if let Some(port) = find_port()? {
+            return Ok(port);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || !process::wait_readable(announcements, Some(left))? {
+            return Err(SysError::invalid("find", &"the port", "the kernel shows none"));
+        }
+        // What was missed is seen by the next look.
+        let _ = recv(announcements, &mut said, RecvFlags::DONTWAIT);
+    }
+}
+
+fn find_port() -> Result<Option<OwnedFd>> {
+    let Ok(ports) = fs::read_dir("/sys/class/virtio-ports") else { return Ok(None) };
+    for port in ports.flatten() {
+        let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
+        if name.trim_end() == PORT {
+            let node = Path::new("/dev").join(port.file_name());
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            return match openat(CWD, &node, flags, Mode::empty()) {
+                Ok(port) => Ok(Some(port)),
+                // The node comes a moment after the name.
+                Err(Errno::NOENT) => Ok(None),
+                Err(errno) => Err(errno).doing("open", node.display()),
+            };
+        }
+    }
+    Ok(None)
+}
+
+/// Every disk that the monitor gave a name; in what order they come is up to QEMU and the kernel.
+fn disks() -> Result<Vec<(String, PathBuf)>> {
+    let mut disks = Vec::new();
+    for disk in fs::read_dir("/sys/block").doing("list", "/sys/block")?.flatten() {
+        let Ok(serial) = fs::read_to_string(disk.path().join("serial")) else { continue };
+        disks.push((serial.trim_end().to_owned(), Path::new("/dev").join(disk.file_name())));
+    }
+    Ok(disks)
+}
+
+/// The device node of a disk.
+pub(super) fn disk<'a>(disks: &'a [(String, PathBuf)], name: &str) -> Option<&'a str> {
+    disks.iter().find(|(serial, _)| serial == name)?.1.to_str()
+}
+
+/// The names of the seeds' disks, top first.
+pub(super) fn seeds() -> impl Iterator<Item = String> {
+    (0..SEED_DISKS).map(|number| format!("seed{number}"))
+}
+
+fn environment(device: &str) -> Result<OwnedFd> {
+    let image = Filesystem { kind: "erofs", source: Some(device), options: &[], read_only: true };
+    filesystem::attach_at(&filesystem::mount(&image)?, "/env")?;
+    let root = open_handle(Path::new("/env"))?;
+    warm(&root);
+    Ok(root)
+}
+
+/// Reads what a first command needs; what is not there is not needed.
+fn warm(root: &OwnedFd) {
+    let mut left = WARM_BYTES;
+    for path in WARM {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = openat2(root.as_fd(), path, flags, Mode::empty(), resolve) else { continue };
+        let mut file = fs::File::from(file);
+        if !file.metadata().is_ok_and(|about| about.is_file()) {
+            continue;
+        }
+        let read = std::io::copy(&mut (&mut file).take(left), &mut std::io::sink());
+        left = left.saturating_sub(read.unwrap_or(0));
+    }
+}
