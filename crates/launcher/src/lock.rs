@@ -83,6 +83,14 @@ pub fn is_held(directory: &Path) -> Result<bool, MachineError> {
     }
 }
 
+/// The process that holds the machine of a workspace's directory, if one runs.
+#[must_use]
+pub fn holder(directory: &Path) -> Option<u32> {
+    let file = open(directory).ok()??;
+    is_held(directory).ok()?.then_some(())?;
+    read(&file).ok()?.holder.and_then(|holder| u32::try_from(holder.pid).ok())
+}
+
 /// Reads the text.
 ///
 /// # Errors

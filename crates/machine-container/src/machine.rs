@@ -73,9 +73,7 @@ impl ContainerMachine {
     /// The process that holds the machine of a workspace's directory, if one runs.
     #[must_use]
     pub fn holder(&self, directory: &Path) -> Option<u32> {
-        let file = lock::open(directory).ok()??;
-        lock::is_held(directory).ok()?.then_some(())?;
-        lock::read(&file).ok()?.holder.and_then(|holder| u32::try_from(holder.pid).ok())
+        lock::holder(directory)
     }
 
     fn hierarchy(&self) -> &Hierarchy {

@@ -1,0 +1,292 @@
+//! Starting a machine: its template, its disk, and what the guest is told when it is awakened.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use pyro_launcher::{
+    Bounds,
+    end::{self, Manner},
+    failure, holder, lock,
+};
+use pyro_machine::{Enforcement, Limits, MachineError, MachineSpec, Started, Writable, image_of};
+use pyro_protocol::{
+    launch::AgentSpec,
+    vm::{Awaken, Begin, SEED_DISKS, VmReport},
+};
+use pyro_sys::Context;
+use rustix::rand::GetRandomFlags;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    disk, image, initramfs, qemu,
+    session::{Host, unexpected},
+    template::{Held, Shape, TemplateState},
+};
+
+/// How long a monitor may take until its guest's agent answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What QEMU takes besides the guest's memory, MiB.
+const OWN_MIB: u64 = 192;
+/// Threads of QEMU besides its processors'.
+const OWN_THREADS: u64 = 128;
+/// How long the guest may take to write its disk before it is killed.
+const TO_SYNC: Duration = Duration::from_secs(5);
+
+/// How a microVM is ended.
+pub(crate) const MANNER: Manner = Manner::AskHolder(TO_SYNC);
+
+/// What a start goes on from, and what is said of it.
+struct Beginning {
+    begin: Begin,
+    notices: Vec<String>,
+    /// Held until the VM has opened the template.
+    _held: Option<Held>,
+}
+
+impl Host {
+    /// Starts the machine and waits until its agent answers.
+    pub(crate) fn start(&self, spec: &MachineSpec) -> Result<Started, MachineError> {
+        can(spec)?;
+        // Before the template, which may take a while: nobody waits for it to hear that.
+        if lock::is_held(&spec.directory)? {
+            return Err(MachineError::Busy(spec.directory.clone()));
+        }
+        let qemu = qemu::find(&self.place)?;
+        let shape = Shape::of(spec)?;
+        for layer in spec.root_lowers.iter().chain(&spec.tree_lowers) {
+            image::prepare(&self.agent, &self.ids, layer)?;
+        }
+        image::placeholder(&self.place.placeholder())?;
+        let Beginning { begin, notices, _held } = self.beginning(&shape)?;
+
+        let held = lock::take(&spec.directory)?;
+        end::outlive(&lock::read(&held).doing("read", "the lock").map_err(failure)?)?;
+        holder::forget_socket(&spec.directory)?;
+        let mib = disk::size(shape.disk_mib)?;
+        let disk = disk::open(&self.place, &spec.directory, mib)?;
+        let bounds = self.bounds(spec);
+        let mut launch = self.bare(&spec.directory, &qemu, self.accelerator(), begin);
+        launch.cpus = shape.cpus;
+        launch.memory_mib = shape.memory_mib;
+        launch.environment = Some(image_of(&shape.environment));
+        launch.disk = disk.chain;
+        launch.seeds = spec.tree_lowers.iter().map(|layer| image_of(layer)).collect();
+        launch.placeholder = Some(self.place.placeholder());
+        launch.cgroups.clone_from(&bounds.cgroups);
+        launch.awaken = awaken(spec)?;
+        let refused = match self.run(&launch, held, PATIENCE)? {
+            VmReport::Ready { refused } => refused,
+            other => return Err(unexpected(&other)),
+        };
+        let stream = match holder::connect(&spec.directory) {
+            Ok(stream) => stream,
+            Err(error) => {
+                end::end(&spec.directory, Manner::AskHolder(Duration::ZERO))?;
+                return Err(error);
+            }
+        };
+        let enforcement = enforcement(spec, disk.mib, &bounds, &refused);
+        Ok(Started { stream, enforcement, notices })
+    }
+
+    /// The template; made when there is none, which is said. Without room for one the VM boots.
+    fn beginning(&self, shape: &Shape) -> Result<Beginning, MachineError> {
+        let facts = self.facts(shape)?;
+        if let Some(held) = self.hold(&facts.key()) {
+            return Ok(Beginning { begin: restore(&held), notices: Vec::new(), _held: Some(held) });
+        }
+        let why = match self.state(shape)? {
+            TemplateState::Stale { reason } => {
+                format!("the template was made anew, since {reason}")
+            }
+            _ => "a template was made of this environment in this size".to_owned(),
+        };
+        let began = Instant::now();
+        match self.make(shape, &facts, &mut |_| {}) {
+            Ok(held) => {
+                let took = began.elapsed().as_secs_f64();
+                let notice =
+                    format!("{why} ({took:.1} s); later starts take a fraction of a second");
+                Ok(Beginning { begin: restore(&held), notices: vec![notice], _held: Some(held) })
+            }
+            Err(error) if is_full(&error) => {
+                let kernel = self.kernel()?;
+                let initramfs = initramfs::initramfs(&self.place, kernel)?;
+                let begin = Begin::Cold { kernel: kernel.image.clone(), initramfs };
+                let notice =
+                    format!("started without a template, which takes longer: failed to {error}");
+                Ok(Beginning { begin, notices: vec![notice], _held: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// QEMU's own bounds on the host; the guest's are the VM itself.
+    fn bounds(&self, spec: &MachineSpec) -> Bounds {
+        let limits = Limits {
+            memory_mib: spec.limits.memory_mib.saturating_add(OWN_MIB),
+            processes: OWN_THREADS + u64::from(spec.limits.cpus),
+            ..spec.limits
+        };
+        Bounds::plan(self.hierarchy(), spec.workspace.as_str(), limits, Writable::Disk)
+    }
+}
+
+/// What this machine cannot do is refused before anything is made.
+fn can(spec: &MachineSpec) -> Result<(), MachineError> {
+    let unsupported = |reason: &str, instead: &str| {
+        Err(MachineError::Unsupported {
+            operation: "start a microVM",
+            reason: reason.to_owned(),
+            instead: instead.to_owned(),
+        })
+    };
+    if !spec.binds.is_empty() {
+        return unsupported(
+            "the host's directories cannot be shown to another kernel",
+            "the container machine, or an environment such as debian:12",
+        );
+    }
+    if spec.also_at.is_some() {
+        return unsupported(
+            "the checkout's own path is not shown in a VM",
+            "/workspace, or the container machine",
+        );
+    }
+    if spec.tree_lowers.len() > SEED_DISKS {
+        return unsupported(
+            &format!(
+                "its seed has {} layers, and a VM has {SEED_DISKS} disks for them",
+                spec.tree_lowers.len()
+            ),
+            "a snapshot flattens them",
+        );
+    }
+    Ok(())
+}
+
+fn restore(held: &Held) -> Begin {
+    Begin::Restore { ram: held.ram.clone(), state: held.state.clone() }
+}
+
+fn is_full(error: &MachineError) -> bool {
+    let (MachineError::System { source, .. } | MachineError::Launch { source, .. }) = error else {
+        return false;
+    };
+    matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn awaken(spec: &MachineSpec) -> Result<Awaken, MachineError> {
+    let mut entropy = vec![0; 64];
+    let mut random = [[0; 16]; 2];
+    for bytes in
+        std::iter::once(entropy.as_mut_slice()).chain(random.iter_mut().map(|one| &mut one[..]))
+    {
+        rustix::rand::getrandom(bytes, GetRandomFlags::empty())
+            .doing("draw", "random bytes")
+            .map_err(failure)?;
+    }
+    let [boot, boot_id] = random;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Ok(Awaken {
+        entropy,
+        at_us: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
+        hostname: spec.hostname.clone(),
+        machine_id: machine_id(spec.workspace.as_str()),
+        boot_id,
+        seeds: u32::try_from(spec.tree_lowers.len()).unwrap_or(u32::MAX),
+        processes: spec.limits.processes,
+        agent: AgentSpec {
+            idle_ttl_s: spec.idle_ttl_s,
+            inspect_only: spec.inspect_only,
+            boot,
+            at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        },
+    })
+}
+
+/// The same for every start of a workspace.
+fn machine_id(workspace: &str) -> [u8; 16] {
+    let hash = Sha256::digest(format!("pyro machine id of {workspace}"));
+    std::array::from_fn(|at| hash[at])
+}
+
+fn enforcement(
+    spec: &MachineSpec,
+    disk_mib: u64,
+    bounds: &Bounds,
+    refused: &[(PathBuf, i32)],
+) -> Vec<Enforcement> {
+    let limits = spec.limits;
+    let host = bounds.enforcement(refused);
+    // What bounds QEMU besides; said where it is missing.
+    let qemu = |limit: &str| match host.iter().find(|row| row.limit == limit) {
+        Some(row) if !row.enforced => format!("; QEMU itself has no bound: {}", row.how),
+        _ => String::new(),
+    };
+    let row = |limit, how| Enforcement { limit, enforced: true, how };
+    vec![
+        row("cpus", format!("the VM has {} processors{}", limits.cpus.max(1), qemu("cpus"))),
+        row(
+            "memory_mib",
+            format!("the VM has {} MiB of memory{}", limits.memory_mib, qemu("memory_mib")),
+        ),
+        row("processes", format!("the guest's kernel, at most {}", limits.processes)),
+        row("disk_mib", format!("the VM's disk has {disk_mib} MiB")),
+    ]
+}
+
+/// Moves a workspace's changes away, and makes room for fresh ones.
+pub(crate) fn renew(directory: &Path, trash: &Path) -> Result<(), MachineError> {
+    crate::place::renew(directory, trash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pyro_model::{Bind, BindMode, WorkspaceId};
+
+    fn spec() -> MachineSpec {
+        MachineSpec {
+            workspace: WorkspaceId::from_random([1; 8]),
+            directory: "/nowhere".into(),
+            hostname: "box".into(),
+            root_lowers: vec!["/root".into()],
+            tree_lowers: Vec::new(),
+            writable: Writable::Disk,
+            binds: Vec::new(),
+            also_at: None,
+            limits: Limits { cpus: 1, memory_mib: 128, disk_mib: None, processes: 10 },
+            idle_ttl_s: 0,
+            inspect_only: false,
+        }
+    }
+
+    #[test]
+    fn what_a_vm_cannot_do_is_refused() {
+        assert!(can(&spec()).is_ok());
+        let bind = Bind { source: "/a".into(), target: "/a".into(), mode: BindMode::ReadOnly };
+        let wrong = [
+            MachineSpec { binds: vec![bind], ..spec() },
+            MachineSpec { also_at: Some("/a".into()), ..spec() },
+            MachineSpec { tree_lowers: vec!["/a".into(); SEED_DISKS + 1], ..spec() },
+        ];
+        for spec in wrong {
+            assert!(matches!(can(&spec), Err(MachineError::Unsupported { .. })), "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn two_starts_share_the_machine_id_and_nothing_random() {
+        let (one, two) = (awaken(&spec()).unwrap(), awaken(&spec()).unwrap());
+        assert_eq!(one.machine_id, two.machine_id);
+        assert!(one.entropy != two.entropy && one.boot_id != two.boot_id);
+        assert!(one.agent.boot != two.agent.boot && one.boot_id != one.agent.boot);
+        assert_eq!(one.entropy.len(), 64);
+        let other = MachineSpec { workspace: WorkspaceId::from_random([2; 8]), ..spec() };
+        assert_ne!(awaken(&other).unwrap().machine_id, one.machine_id);
+    }
+}

@@ -1,0 +1,141 @@
+//! Making a template: a boot up to where the guest waits, saved.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use pyro_launcher::{
+    end::{self, Manner},
+    failure, lock,
+};
+use pyro_machine::{MachineError, image_of};
+use pyro_protocol::vm::{Begin, VmReport};
+use pyro_sys::Context;
+
+use super::{FACTS, Facts, Held, RAM, STATE, Shape, USED};
+use crate::{
+    disk, image, initramfs,
+    once::{Guard, beside},
+    place::directory_of_ours,
+    qemu,
+    session::{Host, unexpected},
+};
+
+/// How long a boot may take, emulated, on a host with much to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Host {
+    /// The template with these facts, made when it is missing.
+    pub(crate) fn make(
+        &self,
+        shape: &Shape,
+        facts: &Facts,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Held, MachineError> {
+        let key = facts.key();
+        let directory = self.template(&key);
+        let _guard = Guard::take(&directory)?;
+        // Somebody else made it meanwhile.
+        if let Some(held) = self.hold(&key) {
+            return Ok(held);
+        }
+        progress("booting the environment once, as a template for this and later starts");
+        let part = beside(&directory, "part");
+        discard(&part)?;
+        let made = self.make_in(&part, shape, facts).and_then(|()| {
+            // One without its mark was half removed.
+            discard(&directory)?;
+            fs::rename(&part, &directory).doing("keep", directory.display()).map_err(failure)
+        });
+        if let Err(error) = made {
+            let _ = discard(&part);
+            return Err(error);
+        }
+        self.hold(&key).ok_or_else(|| MachineError::System {
+            step: "use",
+            what: directory.display().to_string(),
+            source: io::Error::from(io::ErrorKind::NotFound),
+        })
+    }
+
+    fn make_in(&self, part: &Path, shape: &Shape, facts: &Facts) -> Result<(), MachineError> {
+        let kernel = self.kernel()?;
+        let qemu = qemu::find(&self.place)?;
+        image::placeholder(&self.place.placeholder())?;
+        let initramfs = initramfs::initramfs(&self.place, kernel)?;
+        directory_of_ours(part)?;
+        let (ram, state) = (part.join(RAM), part.join(STATE));
+        empty(&ram, shape.memory_mib << 20)?;
+        empty(&state, 0)?;
+        let disk = disk::open(&self.place, part, facts.disk_mib)?;
+        let begin = Begin::MakeTemplate {
+            kernel: kernel.image.clone(),
+            initramfs,
+            ram: ram.clone(),
+            state: state.clone(),
+        };
+        let mut launch = self.bare(part, &qemu, self.accelerator(), begin);
+        launch.cpus = shape.cpus;
+        launch.memory_mib = shape.memory_mib;
+        launch.environment = Some(image_of(&shape.environment));
+        launch.disk = disk.chain;
+        launch.placeholder = Some(self.place.placeholder());
+        let held = lock::take(part)?;
+        match self.run(&launch, held, PATIENCE)? {
+            VmReport::Made => {}
+            other => return Err(unexpected(&other)),
+        }
+        // Only what a start needs stays.
+        for entry in fs::read_dir(part).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path != ram && path != state {
+                let gone =
+                    if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                gone.doing("remove", path.display()).map_err(failure)?;
+            }
+        }
+        let note = part.join(FACTS);
+        fs::write(&note, facts.text()).doing("write", note.display()).map_err(failure)?;
+        for path in [&ram, &state, &note] {
+            settle(path)?;
+        }
+        empty(&part.join(USED), 0)
+    }
+}
+
+/// Ends what may still run in a scratch directory, and removes it. Fine when it is not there.
+pub(crate) fn discard(scratch: &Path) -> Result<(), MachineError> {
+    end::end(scratch, Manner::AskHolder(Duration::ZERO))?;
+    match fs::remove_dir_all(scratch) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing("remove", scratch.display()).map_err(failure)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn empty(path: &Path, bytes: u64) -> Result<(), MachineError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_len(bytes))
+        .doing("make", path.display())
+        .map_err(failure)
+}
+
+/// On the disk, and closed to writers.
+fn settle(path: &Path) -> Result<(), MachineError> {
+    File::open(path)
+        .and_then(|file| {
+            file.set_permissions(fs::Permissions::from_mode(0o444))?;
+            file.sync_all()
+        })
+        .doing("keep", path.display())
+        .map_err(failure)
+}

@@ -1,0 +1,142 @@
+//! Templates: a VM that was booted once, stopped while it waited to be awakened, and saved. Every
+//! start goes on from there, with disks, names and randomness of its own.
+//!
+//! ```text
+//! templates/KEY/ram         its memory, sparse; nobody writes it
+//! templates/KEY/state       its processors and devices; likewise
+//! templates/KEY/facts.json  what it was made of: KEY is their hash
+//! templates/KEY/used        its time is that of the last start; held shared during one
+//! ```
+//!
+//! Made beside (`KEY.part`) and renamed in; of two makers at once, one works.
+
+mod collect;
+mod facts;
+mod make;
+
+pub use collect::Collected;
+pub(crate) use facts::Facts;
+pub(crate) use make::discard;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use pyro_machine::{MachineError, MachineSpec};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{disk, image, once, qemu, session::Host};
+
+const RAM: &str = "ram";
+const STATE: &str = "state";
+const FACTS: &str = "facts.json";
+const USED: &str = "used";
+
+/// What a template is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// The environment's layer.
+    pub environment: PathBuf,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_mib: u64,
+    /// The disk's limit.
+    pub disk_mib: Option<u64>,
+}
+
+/// Whether a start would be quick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateState {
+    /// There is one.
+    Warm,
+    /// There was never one of that environment and size.
+    Cold,
+    /// There is one that can no longer be used.
+    Stale {
+        /// What changed.
+        reason: String,
+    },
+}
+
+/// A template in use: it is not collected before this goes.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) ram: PathBuf,
+    pub(crate) state: PathBuf,
+    _used: File,
+}
+
+impl Shape {
+    /// Of the machine that a spec asks for.
+    pub(crate) fn of(spec: &MachineSpec) -> Result<Self, MachineError> {
+        let [environment] = spec.root_lowers.as_slice() else {
+            return Err(MachineError::Unsupported {
+                operation: "start a microVM",
+                reason: format!("its environment has {} layers", spec.root_lowers.len()),
+                instead: "an environment of one layer, or the container machine".to_owned(),
+            });
+        };
+        Ok(Self {
+            environment: environment.clone(),
+            cpus: spec.limits.cpus.max(1),
+            memory_mib: spec.limits.memory_mib,
+            disk_mib: Some(disk::size_in(&spec.directory, spec.limits)?),
+        })
+    }
+}
+
+impl Host {
+    /// What the template of such a machine is made of; makes the environment's image.
+    pub(crate) fn facts(&self, shape: &Shape) -> Result<Facts, MachineError> {
+        let kernel = self.kernel()?;
+        let qemu = qemu::find(&self.place)?;
+        image::prepare(&self.agent, &self.ids, &shape.environment)?;
+        Facts::of(shape, kernel, &qemu, self.accelerator())
+    }
+
+    /// Whether there is a template for it, without making anything but the environment's image.
+    pub(crate) fn state(&self, shape: &Shape) -> Result<TemplateState, MachineError> {
+        let now = self.facts(shape)?;
+        if self.template(&now.key()).join(FACTS).is_file() {
+            return Ok(TemplateState::Warm);
+        }
+        let others = fs::read_dir(self.place.templates()).into_iter().flatten().flatten();
+        let stale = others
+            .filter_map(|entry| Facts::read(&entry.path().join(FACTS)))
+            .find(|was| was.serves_as(&now));
+        Ok(stale.map_or(TemplateState::Cold, |was| TemplateState::Stale {
+            reason: was.changed(&now).to_owned(),
+        }))
+    }
+
+    fn template(&self, key: &str) -> PathBuf {
+        self.place.templates().join(key)
+    }
+
+    /// The template of that name for a start; `None` when there is none.
+    pub(crate) fn hold(&self, key: &str) -> Option<Held> {
+        let directory = self.template(key);
+        let used = directory.join(USED);
+        let file = OpenOptions::new().read(true).write(true).open(&used).ok()?;
+        flock(&file, FlockOperation::LockShared).ok()?;
+        // The collector may have had it before.
+        if !once::is_at(&file, &used) {
+            return None;
+        }
+        let _ = file.set_modified(SystemTime::now());
+        Some(Held { ram: directory.join(RAM), state: directory.join(STATE), _used: file })
+    }
+}
+
+/// In hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where a template's facts are.
+fn facts_of(directory: &Path) -> Option<Facts> {
+    Facts::read(&directory.join(FACTS))
+}
