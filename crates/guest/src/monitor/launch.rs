@@ -1,0 +1,280 @@
+//! M's own life: out of its creator's session, the launch, the start, the service, the end.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    time::Duration,
+};
+
+use pyro_protocol::vm::{Begin, VmLaunch, VmReport};
+use pyro_sys::{
+    Context, Result, SysError, child,
+    clone::{Forked, fork},
+    mount,
+    process::{self, Identity},
+};
+use rustix::{
+    fs::{Mode, fsync},
+    process::{chdir, setsid, umask},
+};
+
+use super::{
+    arguments::{Line, Sockets},
+    cgroups::Cgroups,
+    console::Console,
+    fence::{self, Inherited, Opens, Plan},
+    files::Files,
+    port::Port,
+    qmp::Qmp,
+    serve::{Lines, Monitor, Served},
+    starting::Starting,
+};
+use crate::container::{channel, launch::take_descriptors};
+
+/// How long pyro may take to send the launch.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SIGTERM: i32 = 15;
+
+/// Reads its `VmLaunch` from descriptor 0, and serves the VM until it has ended; the exit code.
+#[must_use]
+pub fn monitor() -> i32 {
+    i32::from(start().is_err())
+}
+
+fn start() -> Result<()> {
+    let (socket, lock) = take_descriptors()?;
+    // The parent's exit tells pyro that nobody of it is left to be waited for.
+    if let Forked::Parent { .. } = fork()? {
+        return Ok(());
+    }
+    setsid().doing("start", "a session")?;
+    process::reset_signals()?;
+    process::lift_limits();
+    chdir("/").doing("enter", "/")?;
+    // Lowering it back from what the creator has may be refused; the rest does not depend on it.
+    let _ = fs::write("/proc/self/oom_score_adj", "0");
+    if !process::wait_readable(&socket, Some(PATIENCE))? {
+        return Err(SysError::invalid("hear from", &"pyro", "it took too long"));
+    }
+    let (launch, _) = channel::receive::<VmLaunch>(&socket)?;
+    let mut cgroups = Cgroups::make(&launch.cgroups);
+    let mut console = String::new();
+    let ended = run(&launch, &socket, &lock, &mut cgroups, &mut console);
+    cgroups.remove();
+    // Last of all: when pyro hears of it nothing is left.
+    match ended {
+        Ok(None) => Ok(()),
+        Ok(Some(report)) => channel::send(&socket, &report),
+        Err(error) => channel::send(
+            &socket,
+            &VmReport::Failed {
+                step: error.call.to_owned(),
+                what: said(&error),
+                errno: error.errno(),
+                console,
+            },
+        ),
+    }
+}
+
+/// What it acted on; and why, when the system has no number for that.
+fn said(error: &SysError) -> String {
+    if error.errno() == 0 { format!("{}: {}", error.what, error.source) } else { error.what.clone() }
+}
+
+/// Runs the VM to its end; what is still to be reported then.
+fn run(
+    launch: &VmLaunch,
+    socket: &OwnedFd,
+    lock: &OwnedFd,
+    cgroups: &mut Cgroups,
+    console: &mut String,
+) -> Result<Option<VmReport>> {
+    let mut files = Files::open(launch)?;
+    let (ours, theirs) = sockets()?;
+    let mut inherited = Inherited::new(theirs.console.try_clone().doing("copy", "a descriptor")?);
+    let disk = files.disk.first().map(OwnedFd::try_clone).transpose();
+    let disk = disk.doing("copy", "a descriptor")?;
+    let line = Line::new(launch, &mut files, theirs, &mut inherited);
+    let state = line.state;
+    let by_root = rustix::process::geteuid().is_root();
+    let plan = Plan { launch, arguments: line.into_arguments(launch)?, inherited, by_root };
+    let fenced = fence::start(plan, cgroups)?;
+    // Not earlier: the maps of a hidden process's child are out of reach for whoever is not root.
+    let prepared = process::hide().and_then(|()| sign(lock, fenced.pid, cgroups));
+    let prepared = prepared.and_then(|()| Place::prepare(launch));
+    let mut starting = Starting { fenced, lines: ours, opens: None, pyro: socket };
+    let begun = prepared.and_then(|place| {
+        let refused = &mut cgroups.refused;
+        begin(&mut starting, launch, state, &mut files, refused).map(|()| place)
+    });
+    let place = match begun {
+        Ok(place) => place,
+        Err(error) => {
+            starting.end();
+            *console = starting.lines.console.text();
+            return Err(error);
+        }
+    };
+    let Some(place) = place else {
+        starting.end();
+        return keep(&files).map(|()| Some(VmReport::Made));
+    };
+    drop(files);
+    serve(launch, socket, cgroups, starting, place, disk).map(|()| None)
+}
+
+/// From Q's first instruction to the agent's first word (or to the end of what is only made).
+fn begin(
+    starting: &mut Starting<'_>,
+    launch: &VmLaunch,
+    state: Option<i32>,
+    files: &mut Files,
+    refused: &mut Vec<(std::path::PathBuf, i32)>,
+) -> Result<()> {
+    if let Some(state) = state {
+        starting.ask_to_restore(state)?;
+    }
+    let listener = starting.fenced.listener(refused)?;
+    let ram = files.ram.as_ref().map(OwnedFd::try_clone).transpose();
+    let ram = ram.doing("copy", "a descriptor")?;
+    starting.opens = Some(Opens { listener, ram, kvm: files.kvm.take() });
+    match &launch.begin {
+        Begin::Restore { .. } => {
+            starting.hear_restored()?;
+            starting.awaken(&launch.awaken)
+        }
+        Begin::Cold { .. } => {
+            starting.say_hello()?;
+            starting.hear_waiting()?;
+            starting.awaken(&launch.awaken)
+        }
+        Begin::MakeTemplate { .. } => {
+            starting.say_hello()?;
+            starting.hear_waiting()?;
+            match &files.state {
+                Some(state) => starting.save(state.as_fd()),
+                None => Err(SysError::invalid("save", &"the template", "no file for its state")),
+            }
+        }
+        Begin::Probe { .. } => {
+            starting.say_hello()?;
+            starting.hear_waiting()?;
+            starting.leave()
+        }
+    }
+}
+
+/// A template outlives a loss of power as it is, or not at all: its directory is named after this.
+fn keep(files: &Files) -> Result<()> {
+    for file in [&files.ram, &files.state].into_iter().flatten() {
+        fsync(file).doing("write to the disk", "the template")?;
+    }
+    Ok(())
+}
+
+/// Where doors and records of a VM that is served go.
+struct Place {
+    listener: UnixListener,
+    spool: OwnedFd,
+    signals: OwnedFd,
+}
+
+impl Place {
+    /// `None` for one that is only made.
+    fn prepare(launch: &VmLaunch) -> Result<Option<Self>> {
+        match launch.begin {
+            Begin::MakeTemplate { .. } | Begin::Probe { .. } => return Ok(None),
+            Begin::Cold { .. } | Begin::Restore { .. } => {}
+        }
+        // The directory's own path may be longer than a socket's address.
+        let directory = mount::open_handle(&launch.directory)?;
+        umask(Mode::from_raw_mode(0o177));
+        let path = format!("{}/sock", mount::link(directory.as_fd()));
+        let listener = UnixListener::bind(path).doing("listen at", launch.directory.display());
+        umask(Mode::from_raw_mode(0o022));
+        // Until now its default action ended M, and with it everything.
+        child::reset_signals(&[SIGTERM]).doing("block", "SIGTERM")?;
+        child::ignore_sigpipe();
+        Ok(Some(Self {
+            listener: listener?,
+            spool: mount::open_handle(&launch.directory.join("spool"))?,
+            signals: child::signal_descriptor(&[SIGTERM]).doing("hear", "SIGTERM")?,
+        }))
+    }
+}
+
+fn serve(
+    launch: &VmLaunch,
+    socket: &OwnedFd,
+    cgroups: &mut Cgroups,
+    starting: Starting<'_>,
+    place: Place,
+    disk: Option<OwnedFd>,
+) -> Result<()> {
+    let served = starting.process().try_clone().doing("copy", "a descriptor");
+    let served = served.map(|process| Served {
+        listener: place.listener,
+        spool: place.spool,
+        agent: launch.awaken.agent.clone(),
+        process,
+        signals: place.signals,
+        disk,
+    });
+    let Starting { fenced, lines, opens, .. } = starting;
+    // What Q would open for writing from here on fails by itself.
+    drop(opens);
+    let monitor = served.and_then(|served| Monitor::new(served, lines));
+    let mut monitor = match monitor {
+        Ok(monitor) => monitor,
+        Err(error) => {
+            fence::end(&fenced.process);
+            return Err(error);
+        }
+    };
+    let refused = std::mem::take(&mut cgroups.refused);
+    // Pyro may be gone; the machine is there for every door.
+    let _ = channel::send(socket, &VmReport::Ready { refused });
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+    let served = monitor.serve();
+    if served.is_err() {
+        fence::end(&fenced.process);
+    }
+    // The report's socket is shut: there is nobody to tell.
+    Ok(())
+}
+
+/// The ends of Q's three sockets: ours do not block.
+fn sockets() -> Result<(Lines, Sockets)> {
+    let pair = || -> Result<(OwnedFd, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair().doing("make", "a pair of sockets")?;
+        ours.set_nonblocking(true).doing("set up", "a socket")?;
+        Ok((ours.into(), theirs.into()))
+    };
+    let (console, their_console) = pair()?;
+    let (qmp, their_qmp) = pair()?;
+    let (port, their_port) = pair()?;
+    let lines =
+        Lines { port: Port::new(port), qmp: Qmp::new(qmp), console: Console::new(console) };
+    Ok((lines, Sockets { console: their_console, qmp: their_qmp, port: their_port }))
+}
+
+/// Writes down in the lock's file who holds it and what must be removed when both are killed.
+fn sign(lock: &OwnedFd, qemu: i32, cgroups: &Cgroups) -> Result<()> {
+    let mut text = String::new();
+    for pid in [rustix::process::getpid().as_raw_nonzero().get(), qemu] {
+        let identity = Identity::of(pid)?;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{} {}", identity.pid, identity.started);
+    }
+    for cgroup in cgroups.made() {
+        let _ = writeln!(text, "{}", cgroup.display());
+    }
+    rustix::fs::ftruncate(lock, 0).doing("sign", "the lock")?;
+    rustix::io::pwrite(lock, text.as_bytes(), 0).doing("sign", "the lock")?;
+    Ok(())
+}
