@@ -24,5 +24,6 @@ pub mod seccomp;
 pub mod seccomp_notify;
 pub mod signal;
 pub mod socket;
+pub mod ticks;
 
 pub use error::{Context, Result, SysError};
