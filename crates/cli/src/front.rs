@@ -95,7 +95,7 @@ pub(crate) fn overview(globals: &Globals) -> u8 {
 fn standing(globals: &Globals) -> Result<u8, Failure> {
     let client = Client::open(globals.settings()?)?;
     let context = perform::context(&client)?;
-    let doctor = client.call_json(Doctor::NAME, &json!({}), &context)?;
+    let doctor = client.call_json(Doctor::NAME, &json!({"quick": true}), &context)?;
     let workspaces = client.call_json(WorkspaceList::NAME, &json!({}), &context)?;
     if globals.json {
         let both = json!({"verdict": doctor["verdict"], "doctor": doctor, "workspaces": workspaces["workspaces"]});

@@ -6,10 +6,10 @@ use pyro_environment::Cache;
 use pyro_machine::Machine;
 use pyro_machine_container::ContainerMachine;
 use pyro_model::MachineKind;
-use pyro_operations::{Code, Failure};
+use pyro_operations::Failure;
 use pyro_store::{Layout, Store};
 
-use crate::{Settings, environment::MappedUnpacker, failure::OrFail};
+use crate::{Settings, environment::MappedUnpacker, failure::OrFail, microvm::Built};
 
 /// pyro's engine over one home. Cheap to open; any number of processes may have one open.
 pub struct Engine {
@@ -17,6 +17,7 @@ pub struct Engine {
     layout: Layout,
     store: Mutex<Store>,
     container: OnceLock<Arc<ContainerMachine>>,
+    pub(crate) microvm: Mutex<Option<Built>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -33,7 +34,13 @@ impl Engine {
     pub fn open(settings: Settings) -> Result<Self, Failure> {
         let layout = Layout::new(settings.home.clone());
         let store = Store::open(layout.clone()).or_fail()?;
-        Ok(Self { settings, layout, store: Mutex::new(store), container: OnceLock::new() })
+        Ok(Self {
+            settings,
+            layout,
+            store: Mutex::new(store),
+            container: OnceLock::new(),
+            microvm: Mutex::new(None),
+        })
     }
 
     /// Where it keeps its files, and what the user configured.
@@ -66,11 +73,7 @@ impl Engine {
     pub(crate) fn machine(&self, kind: MachineKind) -> Result<Arc<dyn Machine>, Failure> {
         match kind {
             MachineKind::Container => Ok(self.container()?),
-            MachineKind::Microvm => {
-                Err(Failure::new(Code::Unsupported, "the microvm machine is not built yet")
-                    .hint("use machine `container`, or leave machine out")
-                    .detail("instead", "container"))
-            }
+            MachineKind::Microvm => Ok(self.any_microvm()?),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The matches are exhaustive where the enum lets them be: a new variant does not compile until it
 //! has a code and a way out.
 
-use pyro_environment::{EnvironmentError, ErrorKind, host::HostError};
+use pyro_environment::{EnvironmentError, ErrorKind, host::HostError, kernel::KernelError};
 use pyro_machine::{GuestError, MachineError};
 use pyro_operations::{Code, Failure};
 use pyro_protocol::message::{Refusal, RefusalKind};
@@ -214,23 +214,43 @@ impl IntoFailure for MachineError {
     }
 }
 
+/// The code of an environment's or a kernel's failure.
+fn code_of(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Missing => Code::EnvironmentMissing,
+        ErrorKind::Damaged => Code::EnvironmentDamaged,
+        ErrorKind::SourceFailed => Code::SourceFailed,
+        ErrorKind::NetworkFailed => Code::NetworkFailed,
+        ErrorKind::HostileInput => Code::HostileInput,
+        ErrorKind::TooLarge => Code::TooLarge,
+        ErrorKind::NoSpace => Code::NoSpace,
+        ErrorKind::Busy => Code::Busy,
+        ErrorKind::HostUnfit => Code::HostUnfit,
+        ErrorKind::Internal => Code::Internal,
+    }
+}
+
 impl IntoFailure for EnvironmentError {
     fn into_failure(self) -> Failure {
-        let code = match self.kind() {
-            ErrorKind::InvalidArgument => Code::InvalidArgument,
-            ErrorKind::NotFound => Code::NotFound,
-            ErrorKind::Missing => Code::EnvironmentMissing,
-            ErrorKind::Damaged => Code::EnvironmentDamaged,
-            ErrorKind::SourceFailed => Code::SourceFailed,
-            ErrorKind::NetworkFailed => Code::NetworkFailed,
-            ErrorKind::HostileInput => Code::HostileInput,
-            ErrorKind::TooLarge => Code::TooLarge,
-            ErrorKind::NoSpace => return no_space(format!("failed to {}", chain(&self))),
-            ErrorKind::Busy => Code::Busy,
-            ErrorKind::HostUnfit => Code::HostUnfit,
-            ErrorKind::Internal => Code::Internal,
-        };
-        failed(code, &self).hint(self.hint().unwrap_or_default()).detail("kind", "environment")
+        match code_of(self.kind()) {
+            Code::NoSpace => no_space(format!("failed to {}", chain(&self))),
+            code => failed(code, &self)
+                .hint(self.hint().unwrap_or_default())
+                .detail("kind", "environment"),
+        }
+    }
+}
+
+impl IntoFailure for KernelError {
+    fn into_failure(self) -> Failure {
+        match code_of(self.kind()) {
+            Code::NoSpace => no_space(format!("failed to {}", chain(&self))),
+            code => {
+                failed(code, &self).hint(self.hint().unwrap_or_default()).detail("kind", "kernel")
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! killed and the next call finishes or undoes it; nothing here knows clap, MCP or a terminal.
 
 mod arguments;
+mod choice;
 pub mod context;
 mod crash;
 mod diff;
@@ -17,6 +18,7 @@ pub mod helper;
 mod host;
 mod life;
 mod lookup;
+mod microvm;
 mod repair;
 pub mod seed;
 pub mod settings;

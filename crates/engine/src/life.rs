@@ -9,10 +9,12 @@
 //! Whether a machine runs is its lock's business, so nothing here is recorded but the journal's
 //! events and how the bounds are kept.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use pyro_machine::{Enforcement, Guest, GuestError, Limits, MachineError, MachineSpec, Writable};
-use pyro_model::limits;
+use pyro_machine::{
+    Enforcement, Guest, GuestError, Limits, Machine, MachineError, MachineSpec, Writable,
+};
+use pyro_model::{Isolation, MachineKind, limits};
 use pyro_operations::{Code, Failure};
 use pyro_store::{Event, EventKind, OperationLock, Record};
 use serde_json::json;
@@ -33,6 +35,22 @@ pub(crate) struct Connected {
     pub(crate) guest: Guest,
     /// The machine was down, and this call started it.
     pub(crate) started: bool,
+    /// What the start had to say.
+    pub(crate) notices: Vec<String>,
+}
+
+impl Connected {
+    fn running(guest: Guest) -> Self {
+        Self { guest, started: false, notices: Vec::new() }
+    }
+}
+
+/// A machine that was just started.
+pub(crate) struct Up {
+    pub(crate) guest: Guest,
+    pub(crate) isolation: Isolation,
+    pub(crate) not_enforced: serde_json::Value,
+    pub(crate) notices: Vec<String>,
 }
 
 impl Engine {
@@ -68,8 +86,15 @@ impl Engine {
         record: &Record,
         inspect_only: bool,
         _lock: &OperationLock,
-    ) -> Result<(Guest, Vec<Enforcement>), Failure> {
-        let machine = self.machine(record.machine)?;
+    ) -> Result<Up, Failure> {
+        let machine: Arc<dyn Machine> = match record.machine {
+            MachineKind::Container => self.machine(record.machine)?,
+            MachineKind::Microvm => self.fit_for_microvm()?,
+        };
+        // Made at create; made again where somebody removed it since.
+        for layer in record.run.root_lowers.iter().chain(&record.run.tree_lowers) {
+            machine.prepare_layer(layer).or_fail()?;
+        }
         let directory = self.layout().workspace(&record.id);
         // Nobody reached it, so it is on its way down: a start would find it busy.
         if machine.is_running(&directory).or_fail()? {
@@ -81,7 +106,12 @@ impl Engine {
             let _ = machine.end(&directory);
             error.into_failure()
         })?;
-        Ok((guest, started.enforcement))
+        Ok(Up {
+            guest,
+            isolation: machine.isolation(),
+            not_enforced: not_enforced(&started.enforcement),
+            notices: started.notices,
+        })
     }
 
     /// Reaches the agent, if the machine runs.
@@ -106,20 +136,20 @@ impl Engine {
             // down; so does who resets or deletes.
             let lock = OperationLock::try_take(self.layout(), &record.id).or_fail()?;
             if lock.is_some() {
-                return Ok(Connected { guest, started: false });
+                return Ok(Connected::running(guest));
             }
         }
         let (lock, record) = self.lock_at_rest(record)?;
         // Another door may have started it while this one waited.
         if let Some(guest) = self.reach(&record)? {
-            return Ok(Connected { guest, started: false });
+            return Ok(Connected::running(guest));
         }
-        let (guest, enforcement) = self.start_machine(&record, false, &lock)?;
+        let up = self.start_machine(&record, false, &lock)?;
         let mut store = self.store();
-        store.note_enforcement(&record.id, &not_enforced(&enforcement)).or_fail()?;
+        store.note_machine(&record.id, up.isolation, &up.not_enforced).or_fail()?;
         let event = Event::now(EventKind::Started, json!({}));
         store.journal(&record.id, &event, false, false).or_fail()?;
-        Ok(Connected { guest, started: true })
+        Ok(Connected { guest: up.guest, started: true, notices: up.notices })
     }
 
     /// Waits until nobody looks at the disk through a machine that refuses commands.
@@ -156,11 +186,11 @@ impl Engine {
         // went before this one was heard.
         let mut again = LOOKS;
         loop {
-            let result = self
-                .start_machine(&record, true, &lock)
-                .and_then(|(mut guest, _)| look(&mut guest));
+            let result =
+                self.start_machine(&record, true, &lock).and_then(|mut up| look(&mut up.guest));
             // Held until it is down, so that no other door meets a machine that refuses commands.
-            self.machine(record.machine)?.end(&self.layout().workspace(&record.id)).or_fail()?;
+            // It wrote nothing, so there is nothing to keep.
+            self.end_without_keeping(&record)?;
             again -= 1;
             if again == 0 || !ended(&result) {
                 return result;
@@ -173,12 +203,12 @@ impl Engine {
         &self,
         record: &Record,
         lock: &OperationLock,
-    ) -> Result<Vec<Enforcement>, Failure> {
+    ) -> Result<Up, Failure> {
         let directory = self.layout().workspace(&record.id);
         let machine = self.machine(record.machine)?;
         let generation = self.store().begin_reset(&record.id).or_fail()?;
         crate::crash::point("reset.begun");
-        machine.end(&directory).or_fail()?;
+        self.end_without_keeping(record)?;
         crate::crash::point("reset.ended");
         self.import(record)?;
         self.store().end_running(&record.id, pyro_model::ExecState::Cancelled).or_fail()?;
@@ -194,18 +224,25 @@ impl Engine {
             .unwrap_or_else(|| self.layout().trash().join(&base));
         machine.renew(&directory, &trash).or_fail()?;
         crate::crash::point("reset.renewed");
-        let (_, enforcement) = self.start_machine(record, false, lock)?;
+        let up = self.start_machine(record, false, lock)?;
         crate::crash::point("reset.started");
         let event = Event::now(EventKind::Reset, json!({ "to": "baseline" }));
         self.store().end_reset(&record.id, &event).or_fail()?;
         crate::crash::point("reset.done");
         self.discard(machine.as_ref(), &trash);
-        Ok(enforcement)
+        Ok(up)
+    }
+
+    /// Ends the machine and waits for its end; what it did not write yet is not wanted.
+    pub(crate) fn end_without_keeping(&self, record: &Record) -> Result<(), Failure> {
+        let machine = self.machine(record.machine)?;
+        let ending = machine.begin_end(&self.layout().workspace(&record.id)).or_fail()?;
+        ending().or_fail()
     }
 }
 
 /// The bounds that nothing keeps, as replies show them.
-pub(crate) fn not_enforced(enforcement: &[Enforcement]) -> serde_json::Value {
+fn not_enforced(enforcement: &[Enforcement]) -> serde_json::Value {
     enforcement
         .iter()
         .filter(|row| !row.enforced)

@@ -92,6 +92,7 @@ impl Engine {
         self.sweep_live();
         self.sweep_locks();
         self.sweep_trash();
+        self.collect_microvm_now_and_then();
     }
 
     /// Removes what has no folder any more, and runs whose result nobody came for: their machine
@@ -189,7 +190,7 @@ impl Engine {
                 // Its changes are in memory: nothing has to wait for the last of its processes.
                 ending = Some(machine.begin_end(&directory).or_fail()?);
             } else {
-                machine.end(&directory).or_fail()?;
+                self.end_without_keeping(record)?;
             }
             crate::crash::point("delete.ended");
             std::fs::rename(&directory, &trash)

@@ -12,8 +12,10 @@ use std::{
 
 use pyro_model::{ExecId, ExecState, OutputStream, Timestamp, WorkspaceId, limits};
 use pyro_operations::{Code, Failure};
-use pyro_protocol::spool::{EVENTS, Record as Entry, decode_records, kept_pieces, output_file};
-use pyro_store::{ExecRecord, Import, Record};
+use pyro_protocol::spool::{
+    EVENTS, Record as Entry, StopReason, decode_records, kept_pieces, output_file,
+};
+use pyro_store::{ExecRecord, Import, MachineNote, Record};
 
 use crate::{
     Engine,
@@ -22,6 +24,17 @@ use crate::{
 
 /// Bytes of the log that are read at once.
 const READ: u64 = 4 << 20;
+
+/// Bytes of a reason that are kept.
+const REASON_BYTES: usize = 400;
+
+/// How the reason of a machine begins that ended without being told to.
+const FAILED: &str = "the machine ended: ";
+
+/// Why the machine of a workspace ended, where that was no good order.
+pub(crate) fn failure_of(record: &Record) -> Option<&str> {
+    record.state_reason.as_deref()?.strip_prefix(FAILED)
+}
 
 impl Engine {
     /// Opens a file of a workspace's spool; `None` when there is none.
@@ -84,12 +97,8 @@ impl Engine {
         for entry in entries {
             match entry {
                 Entry::MachineStarted { at_ms, .. } => {
-                    import.lost_before = Some(Timestamp(at_ms));
-                    for exec in &mut import.execs {
-                        if exec.state == ExecState::Running {
-                            exec.state = ExecState::Lost;
-                        }
-                    }
+                    lose(&mut import, at_ms);
+                    import.machine = Some(MachineNote::Well);
                 }
                 Entry::ExecStarted { exec, at_ms, line, cwd } => {
                     import.last_activity_at = Some(Timestamp(at_ms));
@@ -131,7 +140,24 @@ impl Engine {
                     exec.stdout_bytes = finished.stdout_bytes;
                     exec.stderr_bytes = finished.stderr_bytes;
                 }
-                Entry::MachineStopped { .. } | Entry::MachineFailed { .. } => {}
+                Entry::MachineStopped { reason, .. } => {
+                    import.machine = Some(match reason {
+                        StopReason::Asked => MachineNote::Well,
+                        StopReason::Idle => {
+                            MachineNote::EndedFor("it was not used for its idle time".to_owned())
+                        }
+                        StopReason::Runaway => MachineNote::EndedFor(
+                            "processes of a command could not be ended in another way".to_owned(),
+                        ),
+                    });
+                }
+                Entry::MachineFailed { at_ms, why } => {
+                    lose(&mut import, at_ms);
+                    import.machine = Some(MachineNote::EndedFor(format!(
+                        "{FAILED}{}",
+                        cut(printable(&why), REASON_BYTES)
+                    )));
+                }
             }
         }
         Ok(import)
@@ -186,6 +212,21 @@ impl Engine {
             _ => 0,
         }
     }
+}
+
+/// The machine is gone: every command that has no end is lost.
+fn lose(import: &mut Import, at_ms: u64) {
+    import.lost_before = Some(Timestamp(at_ms));
+    for exec in &mut import.execs {
+        if exec.state == ExecState::Running {
+            exec.state = ExecState::Lost;
+        }
+    }
+}
+
+/// In one line, with what a terminal would obey made visible.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn cut(mut text: String, bytes: usize) -> String {

@@ -36,6 +36,7 @@ macro_rules! for_each_operation {
             environment_inspect: $crate::environment::EnvironmentInspect,
             environment_prune: $crate::environment::EnvironmentPrune,
             environment_import: $crate::environment::EnvironmentImport,
+            prepare: $crate::host::Prepare,
             doctor: $crate::host::Doctor,
         }
     };
@@ -269,6 +270,16 @@ pub static OPERATIONS: &[Operation] = &[
             &["env", "import"],
             "Import an environment",
             "Makes an environment of a root file system tarball or an OCI image layout on this host.",
+        )
+    },
+    Operation {
+        effect: Effect::Writes,
+        open_world: true,
+        reach: Reach::Person("is about the host, not about a workspace"),
+        ..row::<crate::host::Prepare>(
+            &["prepare"],
+            "Make everything ready",
+            "Makes all that the first workspace would wait for: the environment, its image, the machine's template; and proves it with one create, exec, reset and delete.",
         )
     },
     Operation {

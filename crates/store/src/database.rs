@@ -11,7 +11,8 @@ use rusqlite_migration::{M, Migrations};
 use crate::{Layout, StoreError, error::During};
 
 /// The migrations, oldest first. A released one is never changed.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/1.sql"))];
+const MIGRATIONS: &[M<'static>] =
+    &[M::up(include_str!("migrations/1.sql")), M::up(include_str!("migrations/2.sql"))];
 
 /// Bytes of the log past which closing moves it into the database and empties it. A call that is
 /// alone reads the whole log when it opens the database, about 2 µs for each page of 4 KiB; moving

@@ -43,6 +43,17 @@ pub struct Import {
     pub lost_before: Option<Timestamp>,
     /// The last thing in it that counts as use.
     pub last_activity_at: Option<Timestamp>,
+    /// What became of the machine last.
+    pub machine: Option<MachineNote>,
+}
+
+/// What became of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineNote {
+    /// It was started, or ended because it was told to.
+    Well,
+    /// It ended without being told to, for this reason.
+    EndedFor(String),
 }
 
 const COLUMNS: &str = "id, command, cwd, state, exit_code, signal, started_at, duration_ms, \
@@ -95,6 +106,17 @@ impl Store {
             .during(STEP)?;
         if moved == 0 {
             return Ok(false);
+        }
+        if let Some(note) = &import.machine {
+            let reason = match note {
+                MachineNote::Well => None,
+                MachineNote::EndedFor(reason) => Some(reason),
+            };
+            transaction
+                .prepare_cached("UPDATE workspaces SET state_reason = ?2 WHERE id = ?1")
+                .during(STEP)?
+                .execute(params![id.as_str(), reason])
+                .during(STEP)?;
         }
         let mut touched = !import.execs.is_empty();
         if let Some(before) = import.lost_before {

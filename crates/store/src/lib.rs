@@ -16,7 +16,7 @@ pub mod workspace;
 
 pub use database::Store;
 pub use error::StoreError;
-pub use exec::{ExecRecord, Import};
+pub use exec::{ExecRecord, Import, MachineNote};
 pub use journal::{Event, EventKind};
 pub use layout::Layout;
 pub use lock::OperationLock;

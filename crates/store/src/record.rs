@@ -106,4 +106,6 @@ pub struct Record {
     pub exported_sha256: Option<String>,
     /// How far the agent's log has been read.
     pub spool_offset: u64,
+    /// Why its machine ended, where nobody asked it to.
+    pub state_reason: Option<String>,
 }

@@ -21,7 +21,8 @@ pub enum Found {
 
 const COLUMNS: &str = "id, name, labels, phase, ephemeral, machine, isolation, environment, \
     environment_digest, run, seed_key, seed, not_enforced, network, idle_ttl_s, created_at, \
-    last_activity_at, generation, changed_files, patch_sha256, exported_sha256, spool_offset";
+    last_activity_at, generation, changed_files, patch_sha256, exported_sha256, spool_offset, \
+    state_reason";
 
 fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM workspaces {rest}")
@@ -52,7 +53,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Record, StoreError>> {
     let (idle_ttl_s, created_at, last_activity_at) = (number(14)?, number(15)?, number(16)?);
     let (generation, changed_files) = (number(17)?, maybe_number(18)?);
     let (patch_sha256, exported_sha256, spool_offset) = (row.get(19)?, row.get(20)?, number(21)?);
-    let ephemeral = row.get(4)?;
+    let (ephemeral, state_reason) = (row.get(4)?, row.get(22)?);
     let build = || -> Result<Record, StoreError> {
         Ok(Record {
             id: parsed(&id, "id", id.parse().ok())?,
@@ -80,6 +81,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Record, StoreError>> {
             patch_sha256,
             exported_sha256,
             spool_offset,
+            state_reason,
         })
     };
     Ok(build())
@@ -114,7 +116,7 @@ impl Store {
         transaction
             .prepare_cached(&format!(
                 "INSERT INTO workspaces ({COLUMNS}) VALUES \
-                 (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22)"
+                 (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)"
             ))
             .during(STEP)?
             .execute(params![
@@ -140,6 +142,7 @@ impl Store {
                 record.patch_sha256,
                 record.exported_sha256,
                 integer(record.spool_offset),
+                record.state_reason,
             ])
             .during(STEP)?;
         transaction.commit().during(STEP)
@@ -280,7 +283,7 @@ impl Store {
         transaction
             .execute(
                 "UPDATE workspaces SET phase = 'live', changed_files = 0, patch_sha256 = NULL, \
-                 last_activity_at = ?2 WHERE id = ?1",
+                 state_reason = NULL, last_activity_at = ?2 WHERE id = ?1",
                 params![id.as_str(), integer(event.at.0)],
             )
             .during(STEP)?;
@@ -362,21 +365,22 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Notes how the bounds of the machine that just started are kept.
+    /// Notes how strongly the machine that just started isolates, and how its bounds are kept.
     ///
     /// # Errors
     /// The database's own.
-    pub fn note_enforcement(
+    pub fn note_machine(
         &mut self,
         id: &WorkspaceId,
+        isolation: Isolation,
         not_enforced: &serde_json::Value,
     ) -> Result<(), StoreError> {
         self.connection
             .execute(
-                "UPDATE workspaces SET not_enforced = ?2 WHERE id = ?1",
-                params![id.as_str(), json(not_enforced)],
+                "UPDATE workspaces SET isolation = ?2, not_enforced = ?3 WHERE id = ?1",
+                params![id.as_str(), isolation.as_str(), json(not_enforced)],
             )
-            .during("note the limits")
+            .during("note the machine")
             .map(|_| ())
     }
 

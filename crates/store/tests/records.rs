@@ -4,8 +4,8 @@
 
 use pyro_model::{ExecId, ExecState, Isolation, Labels, MachineKind, Timestamp, WorkspaceId};
 use pyro_store::{
-    Event, EventKind, ExecRecord, Found, Import, Layout, OperationLock, Phase, Record, RunSpec,
-    Store, StoreError,
+    Event, EventKind, ExecRecord, Found, Import, Layout, MachineNote, OperationLock, Phase, Record,
+    RunSpec, Store, StoreError,
 };
 
 fn store(folder: &tempfile::TempDir) -> Store {
@@ -45,6 +45,7 @@ fn record(seed: u8, name: Option<&str>) -> Record {
         patch_sha256: None,
         exported_sha256: None,
         spool_offset: 0,
+        state_reason: None,
     }
 }
 
@@ -191,4 +192,27 @@ fn the_operation_lock_is_held_by_one() {
     assert!(OperationLock::try_take(store.layout(), &id).unwrap().is_none());
     drop(lock);
     assert!(OperationLock::try_take(store.layout(), &id).unwrap().is_some());
+}
+
+#[test]
+fn the_reason_of_a_machines_end_stays_until_it_is_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(&folder);
+    let record = record(1, None);
+    store.insert(&record, 9).unwrap();
+    let import = |from, machine| Import { from, to: from + 1, machine, ..Import::default() };
+    let reason = |store: &Store| store.get(&record.id).unwrap().unwrap().state_reason;
+    let ended = Some(MachineNote::EndedFor("its kernel panicked".to_owned()));
+    assert!(store.import(&record.id, &import(0, ended)).unwrap());
+    assert_eq!(reason(&store).as_deref(), Some("its kernel panicked"));
+    assert!(store.import(&record.id, &import(1, None)).unwrap());
+    assert!(reason(&store).is_some());
+    assert!(store.import(&record.id, &import(2, Some(MachineNote::Well))).unwrap());
+    assert_eq!(reason(&store), None);
+    store
+        .note_machine(&record.id, Isolation::MicrovmKvm, &serde_json::json!([{"limit": "cpus"}]))
+        .unwrap();
+    let now = store.get(&record.id).unwrap().unwrap();
+    assert_eq!(now.isolation, Isolation::MicrovmKvm);
+    assert_eq!(now.not_enforced[0]["limit"], "cpus");
 }

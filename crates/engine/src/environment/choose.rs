@@ -1,5 +1,4 @@
-//! The environment of a new workspace: what was asked for, else what the server or the user set,
-//! else `host`.
+//! The environment of a new workspace, ready to be its root. Which one: `choice`.
 
 use std::path::PathBuf;
 
@@ -32,24 +31,8 @@ pub(crate) struct Chosen {
 }
 
 impl Engine {
-    /// The environment that a create takes.
-    pub(crate) fn choose_environment(
-        &self,
-        asked: Option<&str>,
-        context: &Context,
-    ) -> Result<Chosen, Failure> {
-        let pinned = context.fence.as_deref().and_then(|fence| fence.environment.as_deref());
-        let name = match (asked, pinned) {
-            (Some(asked), Some(pinned)) if asked != pinned => {
-                return Err(Failure::new(
-                    Code::NotPermitted,
-                    format!("environment: this server uses `{pinned}` only"),
-                )
-                .hint("leave environment out"));
-            }
-            (Some(name), _) | (None, Some(name)) => name,
-            (None, None) => self.settings().config.environment.as_deref().unwrap_or(HOST),
-        };
+    /// The environment of that name.
+    pub(crate) fn environment(&self, name: &str, context: &Context) -> Result<Chosen, Failure> {
         if name == HOST { self.host_environment() } else { self.installed(name, context) }
     }
 

@@ -64,6 +64,7 @@ impl Handle<EnvironmentInspect> for Engine {
             files,
             tools,
             pulled: false,
+            kernel: None,
             duration_ms: None,
             notices: Vec::new(),
         })

@@ -3,11 +3,13 @@
 mod choose;
 mod import;
 mod inspect;
+mod kernel;
 mod list;
 mod prune;
 mod pull;
 mod row;
 mod unpacker;
 
-pub(crate) use choose::Chosen;
+pub(crate) use choose::{Chosen, HOST};
+pub(crate) use kernel::in_words;
 pub(crate) use unpacker::MappedUnpacker;

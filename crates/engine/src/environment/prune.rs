@@ -34,6 +34,8 @@ impl Handle<EnvironmentPrune> for Engine {
         }
         let pruned = cache.prune(&|digest| used(digest.as_str())).or_fail()?;
         self.forget_skeletons()?;
+        // Templates of what is gone now are gone too.
+        self.collect_microvm();
         self.sweep();
         let mut reply = empty(false);
         for tree in pruned.removed {

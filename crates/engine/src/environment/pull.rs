@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use pyro_environment::{Outcome, PullOptions, Pulled};
+use pyro_environment::{InstalledFrom, Outcome, PullOptions, Pulled};
 use pyro_operations::{
     Failure,
     environment::{EnvironmentPull, EnvironmentReply},
 };
 
-use crate::{Context, Engine, Handle, failure::OrFail};
+use crate::{Context, Engine, Handle, failure::OrFail, host::milliseconds};
 
 impl Handle<EnvironmentPull> for Engine {
     fn handle(
@@ -28,7 +28,17 @@ impl Handle<EnvironmentPull> for Engine {
             .pull(&name, &options, &mut |progress| context.say(progress.detail, progress.percent))
             .or_fail()?;
         self.sweep();
-        self.pulled(&pulled, began)
+        let mut reply = self.pulled(&pulled, began)?;
+        let of_debian =
+            matches!(pulled.installed.manifest.source, InstalledFrom::DebianBootstrap { .. });
+        if of_debian || request.kernel.is_some() {
+            let got = self.kernel_too(request.kernel.as_deref(), request.force, context)?;
+            reply.pulled |= got.pulled;
+            reply.kernel = got.kernel;
+            reply.notices.extend(got.notices);
+            reply.duration_ms = Some(milliseconds(began));
+        }
+        Ok(reply)
     }
 }
 
@@ -57,7 +67,8 @@ impl Engine {
             files: Some(pulled.installed.manifest.files),
             tools: Vec::new(),
             pulled: pulled.outcome != Outcome::AlreadyInstalled,
-            duration_ms: Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            kernel: None,
+            duration_ms: Some(milliseconds(began)),
             notices: Vec::new(),
         })
     }

@@ -2,7 +2,7 @@
 
 use pyro_model::{ExecId, ExecState, OutputStream, Timestamp, limits};
 use pyro_operations::{
-    Failure,
+    Code, Failure,
     exec::{ExecNetwork, ExecReply, Omitted},
     reply::Next,
 };
@@ -16,6 +16,7 @@ use crate::{
     Engine,
     failure::OrFail,
     lookup::{deleted_meanwhile, exec_not_found},
+    spool::failure_of,
 };
 
 /// Characters of a reply that its other fields take.
@@ -122,6 +123,28 @@ impl Engine {
         };
         self.store().end_one(&record.id, id, state).or_fail()?;
         self.settled(record, id)
+    }
+
+    /// A caller that waited for a command hears why its machine ended, if nobody ended it.
+    pub(super) fn check_machine(&self, record: &Record, exec: &ExecRecord) -> Result<(), Failure> {
+        if exec.state != ExecState::Lost {
+            return Ok(());
+        }
+        let Some(now) = self.store().get(&record.id).or_fail()? else { return Ok(()) };
+        let Some(why) = failure_of(&now) else { return Ok(()) };
+        let after = if record.ephemeral {
+            "workspace_create makes one whose files outlive its machine"
+        } else {
+            "the files are kept as they were: workspace_exec starts the machine again, \
+             workspace_reset gives a fresh one"
+        };
+        Err(Failure::new(
+            Code::MachineFailed,
+            format!("the machine ended while the command ran: {why}"),
+        )
+        .hint(after)
+        .detail("exec_id", exec.id.as_str())
+        .detail("workspace", record.id.as_str()))
     }
 
     /// The record of a command as it stands now: one that still runs in the records but whose

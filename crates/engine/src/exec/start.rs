@@ -53,11 +53,12 @@ impl Handle<WorkspaceExec> for Engine {
         let attended = attend::attend(&mut connected.guest, call, &exec, patience, context)?;
         drop(connected.guest);
         crate::crash::point("exec.ended");
-        let mut notices = Vec::new();
+        let mut notices = connected.notices;
+        let exec = self.settled_after(attended, &record, &exec)?;
         if attended == Attended::Gone {
+            self.check_machine(&record, &exec)?;
             notices.push("the machine ended while the command ran".to_owned());
         }
-        let exec = self.settled_after(attended, &record, &exec)?;
         self.exec_reply(Shown {
             record: &record,
             exec,

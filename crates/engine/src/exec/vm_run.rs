@@ -74,7 +74,7 @@ impl Engine {
         request: VmRun,
         context: &Context,
     ) -> Result<(ExecReply, Option<OperationLock>), Failure> {
-        let Made { record, mut guest, lock, .. } = made;
+        let Made { record, mut guest, lock, start_notices, .. } = made;
         let exec = ExecId::from_random(random());
         let command = Command {
             exec: exec.clone(),
@@ -103,13 +103,16 @@ impl Engine {
             self.store().set_phase(&record.id, Phase::Live, None).or_fail()?;
         }
         let exec = self.settled_after(attended, &record, &exec)?;
+        if attended == Attended::Gone {
+            self.check_machine(&record, &exec)?;
+        }
         let keep = running || exec.state == ExecState::Running;
         let reply = self.exec_reply(Shown {
             record: &record,
             exec,
             started: false,
             max_output_chars: request.max_output_chars,
-            notices: Vec::new(),
+            notices: start_notices,
         })?;
         Ok((reply, (!keep).then_some(lock)))
     }

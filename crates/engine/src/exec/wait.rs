@@ -27,6 +27,9 @@ impl Handle<WorkspaceExecWait> for Engine {
                 None => Attended::Gone,
             };
             exec = self.settled_after(attended, &record, &id)?;
+            if attended == Attended::Gone {
+                self.check_machine(&record, &exec)?;
+            }
         }
         let over = exec.state != ExecState::Running;
         let reply = self.exec_reply(Shown {

@@ -29,6 +29,7 @@ impl Handle<Doctor> for Engine {
         let mut rows: Vec<DoctorCheck> = self
             .container_checks(&machine)?
             .into_iter()
+            .chain(self.microvm_checks(request.quick))
             .map(|check| DoctorCheck {
                 check: check.name.to_owned(),
                 ok: check.ok,
@@ -192,17 +193,16 @@ impl Engine {
     }
 
     fn processes(&self) -> Result<Vec<OwnedProcess>, Failure> {
-        let machine = self.container()?;
         let mut processes = Vec::new();
         let records = self.store().all().or_fail()?;
         for record in records {
             if self.state(&record)? != WorkspaceState::Running {
                 continue;
             }
-            if let Some(pid) = machine.holder(&self.layout().workspace(&record.id)) {
+            for (pid, purpose) in self.processes_of(&record) {
                 processes.push(OwnedProcess {
                     pid,
-                    purpose: "holds the machine of a workspace".to_owned(),
+                    purpose: purpose.to_owned(),
                     workspace: Some(record.id.to_string()),
                 });
             }

@@ -7,6 +7,7 @@
 //! Killed before `live`, nobody was told of it: the next call removes what there is.
 
 use pyro_machine::Guest;
+use pyro_model::Isolation;
 use pyro_operations::{
     Failure,
     reply::{LackingTool, Next, WorkspaceReply},
@@ -19,7 +20,7 @@ use super::plan::Plan;
 use crate::{
     Context, Engine, Handle,
     failure::{OrFail, host_file},
-    life::not_enforced,
+    life::Up,
 };
 
 /// A workspace that was just made, its machine up, its operation lock still held.
@@ -27,7 +28,10 @@ pub(crate) struct Made {
     pub(crate) record: Record,
     pub(crate) guest: Guest,
     pub(crate) lock: OperationLock,
+    /// About its making.
     pub(crate) notices: Vec<String>,
+    /// About the start of its machine.
+    pub(crate) start_notices: Vec<String>,
     pub(crate) lacking_tools: Vec<LackingTool>,
 }
 
@@ -54,14 +58,16 @@ impl Handle<WorkspaceCreate> for Engine {
         let mut reply = self.show(&record, true)?;
         reply.created = true;
         reply.verdict = format!(
-            "created {} from {}, {} files, environment {}",
+            "created {} from {}, {} files, environment {}, {}",
             record.name.as_ref().map_or_else(|| record.id.to_string(), ToString::to_string),
             reply.seed.origin_ref.as_deref().unwrap_or("nothing"),
             reply.seed.files,
             record.environment,
+            in_words(record.isolation),
         );
         reply.lacking_tools = made.lacking_tools;
         reply.notices.extend(made.notices);
+        reply.notices.extend(made.start_notices);
         reply.next = Some(Next {
             tool: "workspace_exec".to_owned(),
             why: "run commands in it; workspace_file_read and workspace_file_edit for files"
@@ -85,9 +91,17 @@ impl Engine {
         drop(held);
         crate::crash::point("create.recorded");
         match self.bring_up(&record, &lock) {
-            Ok((guest, unkept)) => {
-                record.not_enforced = unkept;
-                Ok(Made { record, guest, lock, notices, lacking_tools })
+            Ok(up) => {
+                record.not_enforced = up.not_enforced;
+                record.isolation = up.isolation;
+                Ok(Made {
+                    record,
+                    guest: up.guest,
+                    lock,
+                    notices,
+                    start_notices: up.notices,
+                    lacking_tools,
+                })
             }
             Err(failure) => {
                 // The caller hears what went wrong first; what cannot be removed now (a full disk)
@@ -98,21 +112,25 @@ impl Engine {
         }
     }
 
-    fn bring_up(
-        &self,
-        record: &Record,
-        lock: &OperationLock,
-    ) -> Result<(Guest, serde_json::Value), Failure> {
+    fn bring_up(&self, record: &Record, lock: &OperationLock) -> Result<Up, Failure> {
         let directory = self.layout().workspace(&record.id);
         std::fs::create_dir(&directory).map_err(|error| host_file("make", &directory, &error))?;
         crate::crash::point("create.folder");
         self.machine(record.machine)?.prepare(&directory).or_fail()?;
         crate::crash::point("create.prepared");
-        let (guest, enforcement) = self.start_machine(record, false, lock)?;
-        let unkept = not_enforced(&enforcement);
+        let up = self.start_machine(record, false, lock)?;
         if !record.ephemeral {
-            self.store().note_enforcement(&record.id, &unkept).or_fail()?;
+            self.store().note_machine(&record.id, up.isolation, &up.not_enforced).or_fail()?;
         }
-        Ok((guest, unkept))
+        Ok(up)
+    }
+}
+
+/// What runs it, as a part of a sentence.
+fn in_words(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Container => "in a container",
+        Isolation::MicrovmKvm => "in a microVM",
+        Isolation::MicrovmEmulated => "in an emulated microVM",
     }
 }

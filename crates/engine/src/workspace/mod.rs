@@ -15,3 +15,4 @@ mod status;
 mod update;
 
 pub(crate) use create::Made;
+pub(crate) use plan::all_but_one;

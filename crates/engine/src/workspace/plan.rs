@@ -1,12 +1,21 @@
 //! What a new workspace will be: its environment, seed, sizes and name, all checked before
 //! anything of it is recorded.
 
-use pyro_model::{Isolation, MachineChoice, MachineKind, Timestamp, limits};
+use std::sync::Arc;
+
+use pyro_machine::Machine;
+use pyro_model::{MachineChoice, MachineKind, Timestamp, limits};
 use pyro_operations::{Code, Failure, reply::LackingTool, workspace::WorkspaceCreate};
 use pyro_store::{Found, Phase, Record, RunSpec};
 
 use super::source::Seeded;
-use crate::{Context, Engine, environment::Chosen, failure::OrFail, lookup::new_workspace_id};
+use crate::{
+    Context, Engine,
+    choice::{self, Choice},
+    environment::Chosen,
+    failure::OrFail,
+    lookup::new_workspace_id,
+};
 
 /// A workspace to be made.
 pub(crate) struct Plan {
@@ -39,8 +48,13 @@ impl Engine {
             .detail("kind", "name")
             .detail("workspace", taken.id.as_str()));
         }
-        let machine = self.choose_machine(&request, context)?;
-        let chosen = self.choose_environment(request.environment.as_deref(), context)?;
+        let Choice { machine: kind, environment, notices: mut told } =
+            self.choose(request.machine, request.environment.as_deref(), context)?;
+        let machine: Arc<dyn Machine> = match kind {
+            MachineKind::Container => self.machine(kind)?,
+            MachineKind::Microvm => self.fit_for_microvm()?,
+        };
+        let chosen = self.environment(&environment, context)?;
         // More than the server allows is refused where it was asked for, else cut.
         let ceiling = |what: &str, asked: Option<u64>, default: u64, most: Option<u64>| {
             let most = most.unwrap_or(u64::MAX);
@@ -60,16 +74,21 @@ impl Engine {
         let memory_mib = ceiling(
             "memory_mib",
             request.memory_mib,
-            config.memory_mib.unwrap_or(limits::CONTAINER_MEMORY_MIB),
+            config.memory_mib.unwrap_or(match kind {
+                MachineKind::Container => limits::CONTAINER_MEMORY_MIB,
+                MachineKind::Microvm => limits::MICROVM_MEMORY_MIB,
+            }),
             fence.and_then(|f| f.max_memory_mib),
         )?;
         let seeded = self.seed(&request, context)?;
         let also_at = seeded.checkout.clone().filter(|_| chosen.is_host);
         let lacking_tools = chosen.lacking(&seeded.top_level);
-        let Chosen { name, digest, root_lowers, binds, variables, notices: mut told, held, .. } =
-            chosen;
+        let Chosen { name, digest, root_lowers, binds, variables, notices, held, .. } = chosen;
+        told.extend(notices);
         let Seeded { key, tree_lowers, reply, notices, held: seed_held, .. } = seeded;
         told.extend(notices);
+        let layers: Vec<_> = root_lowers.iter().chain(&tree_lowers).collect();
+        self.prepare_layers(kind, &layers, context)?;
         let now = Timestamp::now();
         let record = Record {
             id: new_workspace_id(),
@@ -77,8 +96,8 @@ impl Engine {
             labels: request.labels,
             phase: Phase::Creating,
             ephemeral: false,
-            machine,
-            isolation: Isolation::Container,
+            machine: kind,
+            isolation: machine.isolation(),
             environment: name,
             environment_digest: digest,
             run: RunSpec {
@@ -104,47 +123,29 @@ impl Engine {
             patch_sha256: None,
             exported_sha256: None,
             spool_offset: 0,
+            state_reason: None,
         };
         let most = config.max_workspaces.unwrap_or(limits::WORKSPACES);
         let most = fence.and_then(|f| f.max_workspaces).map_or(most, |fenced| most.min(fenced));
         Ok(Plan { record, most, notices: told, lacking_tools, held: Box::new((held, seed_held)) })
     }
 
-    /// What runs it: what was asked for, never anything else.
-    fn choose_machine(
+    /// What runs it, and in which environment.
+    pub(crate) fn choose(
         &self,
-        request: &WorkspaceCreate,
+        machine: Option<MachineChoice>,
+        environment: Option<&str>,
         context: &Context,
-    ) -> Result<MachineKind, Failure> {
-        let pinned = context.fence.as_deref().and_then(|fence| fence.machine);
-        let asked = match (request.machine, pinned) {
-            (Some(asked), Some(pinned)) if asked != pinned && pinned != MachineChoice::Auto => {
-                return Err(Failure::new(
-                    Code::NotPermitted,
-                    format!("machine: this server runs workspaces in `{pinned}` only"),
-                ));
-            }
-            (Some(asked), _) => asked,
-            (None, Some(pinned)) => pinned,
-            (None, None) => match self.settings().config.machine.as_deref() {
-                None => MachineChoice::Auto,
-                Some(text) => MachineChoice::parse(text).ok_or_else(|| {
-                    Failure::new(Code::InvalidArgument, format!("configuration: machine `{text}`"))
-                        .hint("use auto, container or microvm")
-                })?,
-            },
-        };
-        match asked {
-            MachineChoice::Auto | MachineChoice::Container => Ok(MachineKind::Container),
-            // Says why not.
-            MachineChoice::Microvm => {
-                self.machine(MachineKind::Microvm).map(|_| MachineKind::Microvm)
-            }
-        }
+    ) -> Result<Choice, Failure> {
+        let config = &self.settings().config;
+        let asked = choice::asked(machine, config, context)?;
+        let named = choice::named(environment, config, context)?;
+        choice::decide(asked, named, || self.kvm(context))
     }
 }
 
-fn all_but_one() -> u32 {
+/// Cores of a workspace when nobody says.
+pub(crate) fn all_but_one() -> u32 {
     let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     u32::try_from(all.saturating_sub(1).max(1)).unwrap_or(1)
 }

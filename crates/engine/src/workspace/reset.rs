@@ -7,7 +7,7 @@ use pyro_operations::{
 };
 use pyro_store::{Phase, Record};
 
-use crate::{Context, Engine, Handle, life::not_enforced};
+use crate::{Context, Engine, Handle};
 
 /// Changed files that a reply shows.
 const SHOWN: usize = 50;
@@ -23,8 +23,10 @@ impl Handle<WorkspaceReset> for Engine {
             return self.preview(&record, context);
         }
         let (lock, mut record) = self.lock_at_rest(&record)?;
-        let enforcement = self.reset_machine(&record, &lock)?;
-        record.not_enforced = not_enforced(&enforcement);
+        let up = self.reset_machine(&record, &lock)?;
+        record.not_enforced = up.not_enforced;
+        record.isolation = up.isolation;
+        record.state_reason = None;
         record.phase = Phase::Live;
         record.changed_files = Some(0);
         record.patch_sha256 = None;
@@ -33,6 +35,7 @@ impl Handle<WorkspaceReset> for Engine {
             "reset {} to baseline: a fresh machine, as it was seeded",
             record.name.as_ref().map_or_else(|| record.id.to_string(), ToString::to_string)
         );
+        reply.notices.extend(up.notices);
         Ok(reply)
     }
 }

@@ -67,7 +67,10 @@ impl Engine {
                 .map(|(key, value)| (key.as_str().to_owned(), value.as_str().to_owned()))
                 .collect(),
             state,
-            state_reason: None,
+            state_reason: match state {
+                WorkspaceState::Stopped => record.state_reason.clone(),
+                _ => None,
+            },
             machine: record.machine,
             isolation: record.isolation,
             environment: record.environment.clone(),

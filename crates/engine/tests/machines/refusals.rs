@@ -56,11 +56,15 @@ fn names_that_are_not_there_or_taken() {
         assert!(codes.contains(&failure.code), "{environment}: {failure:?}");
         assert!(!failure.hint.is_empty(), "{environment}: {failure:?}");
     }
-    home.refused(
-        "workspace_create",
-        json!({"no_seed": true, "machine": "microvm"}),
-        Code::Unsupported,
-    );
+    // A fresh home has no kernel, and some hosts have no QEMU: said before anything is made.
+    let request = json!({"no_seed": true, "machine": "microvm"});
+    let unfit = home.refused("workspace_create", request, Code::HostUnfit);
+    assert!(unfit.details.contains_key("check"), "{unfit:?}");
+    let request = json!({"no_seed": true, "machine": "microvm", "environment": "host"});
+    let never = home.refused("workspace_create", request, Code::Unsupported);
+    assert!(never.details.contains_key("instead"), "{never:?}");
+    home.refused("vm_run", json!({"command": "true", "machine": "microvm"}), Code::HostUnfit);
+    home.refused("prepare", json!({"network": true}), Code::Unsupported);
     assert_eq!(home.records(), before);
 }
 

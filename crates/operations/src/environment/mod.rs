@@ -64,6 +64,10 @@ pub struct EnvironmentPull {
     /// Get it again even when it is here and whole.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Also get this kernel for microVMs: `debian`, `host` (the one that runs here), or the path
+    /// of an image, with its modules in `PATH.modules/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
 }
 
 /// One environment, whole.
@@ -86,6 +90,9 @@ pub struct EnvironmentReply {
     /// This call installed or repaired it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pulled: bool,
+    /// The microVMs' kernel, and where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
     /// How long that took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,

@@ -1,5 +1,9 @@
 //! Operations on the host that pyro runs on.
 
+mod prepare;
+
+pub use prepare::{Prepare, PrepareReport, Readiness};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +16,9 @@ pub struct Doctor {
     /// Also check that this environment is here and starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Boot no guest to see whether that works.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quick: bool,
 }
 
 /// What works here.
