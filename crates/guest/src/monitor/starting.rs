@@ -72,6 +72,12 @@ impl Starting<'_> {
     /// QEMU refused, failed or took too long.
     pub(super) fn hear_restored(&mut self) -> Result<()> {
         let until = Instant::now() + RESTORE;
+        self.hear_control(until, "restore", |said| {
+            matches!(said, Said::Event(name, Some(status))
+                if name == "MIGRATION" && status == "completed")
+        })?;
+        // It was stopped when it was saved, and is what it was.
+        self.lines.qmp.command("cont", &Value::Null, None)?;
         self.hear_control(until, "restore", |said| match said {
             Said::Event(name, _) => name == "RESUME",
             _ => false,
