@@ -37,17 +37,21 @@ impl Report for LaunchReport {
 
 impl Report for VmReport {
     fn good(self) -> Result<Self, MachineError> {
-        let Self::Failed { step, what, errno, console } = self else { return Ok(self) };
-        let mut why = match errno {
-            0 => "refused".to_owned(),
-            errno => std::io::Error::from_raw_os_error(errno).to_string(),
-        };
+        let Self::Failed { step, mut what, errno, console } = self else { return Ok(self) };
+        let number = std::io::Error::from_raw_os_error(errno);
+        let mut why = number.to_string();
+        if errno == 0 {
+            // Then the reason stands behind what it acted on.
+            (what, why) = match what.rsplit_once(": ") {
+                Some((what, why)) => (what.to_owned(), why.to_owned()),
+                None => (what, "refused".to_owned()),
+            };
+        }
         let console = console.trim();
         if !console.is_empty() {
             why = format!("{why}; the guest's console said last: {}", printable(console));
         }
-        let kind = std::io::Error::from_raw_os_error(errno).kind();
-        Err(MachineError::Launch { step, what, source: std::io::Error::new(kind, why) })
+        Err(MachineError::Launch { step, what, source: std::io::Error::new(number.kind(), why) })
     }
 }
 

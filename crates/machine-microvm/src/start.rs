@@ -21,7 +21,8 @@ use rustix::rand::GetRandomFlags;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    disk, image, initramfs, qemu,
+    disk, image, initramfs,
+    qemu::{self, Qemu},
     session::{Host, unexpected},
     template::{Held, Shape, TemplateState},
 };
@@ -35,6 +36,8 @@ const OWN_THREADS: u64 = 128;
 /// How long the guest may take to write its disk before it is killed.
 const TO_SYNC: Duration = Duration::from_secs(5);
 
+const DAMAGED: &str = "the template could not be restored, and was made anew";
+
 /// How a microVM is ended.
 pub(crate) const MANNER: Manner = Manner::AskHolder(TO_SYNC);
 
@@ -42,6 +45,8 @@ pub(crate) const MANNER: Manner = Manner::AskHolder(TO_SYNC);
 struct Beginning {
     begin: Begin,
     notices: Vec<String>,
+    /// The key of a template that was there before.
+    restored: Option<String>,
     /// Held until the VM has opened the template.
     _held: Option<Held>,
 }
@@ -60,15 +65,36 @@ impl Host {
             image::prepare(&self.agent, &self.ids, layer)?;
         }
         image::placeholder(&self.place.placeholder())?;
-        let Beginning { begin, notices, _held } = self.beginning(&shape)?;
+        let mut beginning = self.beginning(&shape)?;
+        let mut started = self.attempt(spec, &shape, &qemu, beginning.begin.clone());
+        // A damaged template is a failure of the launch: once, a fresh one is tried.
+        if let (Err(MachineError::Launch { .. }), Some(key)) = (&started, beginning.restored.take())
+        {
+            self.forget_template(&key)?;
+            drop(beginning);
+            beginning = self.beginning(&shape)?;
+            beginning.notices = vec![DAMAGED.to_owned()];
+            started = self.attempt(spec, &shape, &qemu, beginning.begin.clone());
+        }
+        let mut started = started?;
+        started.notices = beginning.notices;
+        Ok(started)
+    }
 
+    fn attempt(
+        &self,
+        spec: &MachineSpec,
+        shape: &Shape,
+        qemu: &Qemu,
+        begin: Begin,
+    ) -> Result<Started, MachineError> {
         let held = lock::take(&spec.directory)?;
         end::outlive(&lock::read(&held).doing("read", "the lock").map_err(failure)?)?;
         holder::forget_socket(&spec.directory)?;
         let mib = disk::size(shape.disk_mib)?;
         let disk = disk::open(&self.place, &spec.directory, mib)?;
         let bounds = self.bounds(spec);
-        let mut launch = self.bare(&spec.directory, &qemu, self.accelerator(), begin);
+        let mut launch = self.bare(&spec.directory, qemu, self.accelerator(), begin);
         launch.cpus = shape.cpus;
         launch.memory_mib = shape.memory_mib;
         launch.environment = Some(image_of(&shape.environment));
@@ -89,14 +115,17 @@ impl Host {
             }
         };
         let enforcement = enforcement(spec, disk.mib, &bounds, &refused);
-        Ok(Started { stream, enforcement, notices })
+        Ok(Started { stream, enforcement, notices: Vec::new() })
     }
 
     /// The template; made when there is none, which is said. Without room for one the VM boots.
     fn beginning(&self, shape: &Shape) -> Result<Beginning, MachineError> {
         let facts = self.facts(shape)?;
-        if let Some(held) = self.hold(&facts.key()) {
-            return Ok(Beginning { begin: restore(&held), notices: Vec::new(), _held: Some(held) });
+        let key = facts.key();
+        if let Some(held) = self.hold(&key) {
+            let begin = restore(&held);
+            let restored = Some(key);
+            return Ok(Beginning { begin, notices: Vec::new(), restored, _held: Some(held) });
         }
         let why = match self.state(shape)? {
             TemplateState::Stale { reason } => {
@@ -110,7 +139,12 @@ impl Host {
                 let took = began.elapsed().as_secs_f64();
                 let notice =
                     format!("{why} ({took:.1} s); later starts take a fraction of a second");
-                Ok(Beginning { begin: restore(&held), notices: vec![notice], _held: Some(held) })
+                Ok(Beginning {
+                    begin: restore(&held),
+                    notices: vec![notice],
+                    restored: None,
+                    _held: Some(held),
+                })
             }
             Err(error) if is_full(&error) => {
                 let kernel = self.kernel()?;
@@ -118,7 +152,7 @@ impl Host {
                 let begin = Begin::Cold { kernel: kernel.image.clone(), initramfs };
                 let notice =
                     format!("started without a template, which takes longer: failed to {error}");
-                Ok(Beginning { begin, notices: vec![notice], _held: None })
+                Ok(Beginning { begin, notices: vec![notice], restored: None, _held: None })
             }
             Err(error) => Err(error),
         }

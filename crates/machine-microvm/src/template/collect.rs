@@ -64,11 +64,15 @@ impl Host {
             return Ok(None);
         }
         let bytes = taken(path);
-        let gone = beside(path, GONE);
-        discard(&gone)?;
-        fs::rename(path, &gone).doing("move away", path.display()).map_err(failure)?;
-        discard(&gone)?;
+        remove(path)?;
         Ok(Some(bytes))
+    }
+
+    /// Removes a template that nobody can start from.
+    pub(crate) fn forget_template(&self, key: &str) -> Result<(), MachineError> {
+        let path = self.template(key);
+        let _guard = Guard::take(&path)?;
+        if path.exists() { remove(&path) } else { Ok(()) }
     }
 
     /// Archives of other kernels and agents: another pyro of this home may just be using one.
@@ -91,6 +95,14 @@ impl Collected {
             self.bytes += bytes;
         }
     }
+}
+
+/// By a rename first: a template is there as a whole, or not at all.
+fn remove(path: &Path) -> Result<(), MachineError> {
+    let gone = beside(path, GONE);
+    discard(&gone)?;
+    fs::rename(path, &gone).doing("move away", path.display()).map_err(failure)?;
+    discard(&gone)
 }
 
 /// A part whose maker is gone.
