@@ -101,6 +101,10 @@ impl Host {
                 works: true,
                 reason: format!("a guest booted in {} ms", began.elapsed().as_millis()),
             },
+            Err(MachineError::System { step: "hear from", .. }) => no(format!(
+                "{DEVICE} opens, but no guest boots on it within {} s",
+                DEADLINE.as_secs()
+            )),
             Err(error @ (MachineError::Launch { .. } | MachineError::System { .. })) => {
                 no(format!("{DEVICE} opens, but no guest boots on it: failed to {error}"))
             }

@@ -117,6 +117,9 @@ pub(crate) fn broken_template(home: &Home) {
 
 /// Somebody who was killed while making one is in nobody's way.
 pub(crate) fn killed_maker(home: &Home) {
+    for template in templates(home) {
+        fs::remove_dir_all(template).unwrap();
+    }
     let (tell, told) = mpsc::channel();
     let wish = shape(home, 320);
     std::thread::scope(|scope| {

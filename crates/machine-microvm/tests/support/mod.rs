@@ -22,6 +22,7 @@ use pool::Pool;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use pyro_machine::{
@@ -102,6 +103,8 @@ impl Home {
         // The first of all tests makes the template that most use; the others find it.
         let shape = Shape { environment: pool.root(), cpus: 2, memory_mib: 512, disk_mib: None };
         machine.make_template(&shape, &mut |_| {}).unwrap();
+        // Those of builds before this one.
+        machine.collect(Duration::from_secs(3600)).unwrap();
         pool.take_back(&directory);
         drop(guard);
         let fixture = Fixture { home, root_lowers: vec![pool.root()], binds: Vec::new() };
