@@ -222,7 +222,11 @@ impl Vm {
                 }
                 FromVm::Guest(GuestFrame { call: of, message }) => {
                     assert_eq!(of, call);
-                    let GuestMessage::Finished(end) = message else { continue };
+                    let end = match message {
+                        GuestMessage::Started { .. } => continue,
+                        GuestMessage::Finished(end) => end,
+                        other => panic!("{line}: {other:?}"),
+                    };
                     assert_eq!(end.stdout_bytes, output[0].len() as u64);
                     assert_eq!(end.stderr_bytes, output[1].len() as u64);
                     let [stdout, stderr] =
