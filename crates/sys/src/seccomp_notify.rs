@@ -72,12 +72,7 @@ pub fn next_call(listener: impl AsFd) -> Result<Option<Asked>> {
             _ => Err(error),
         };
     }
-    Ok(Some(Asked {
-        id: call.id,
-        pid: call.pid,
-        number: call.data.nr,
-        arguments: call.data.args,
-    }))
+    Ok(Some(Asked { id: call.id, pid: call.pid, number: call.data.nr, arguments: call.data.args }))
 }
 
 /// Refuses the call with an error number. Fine when its process is gone.

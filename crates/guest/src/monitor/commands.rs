@@ -116,9 +116,9 @@ impl Monitor {
         follow: Follow,
     ) -> Result<(), Refusal> {
         let known = self.commands.by_id.get(exec).copied();
-        let Some((number, command)) = known.and_then(|number| {
-            self.commands.all.get_mut(&number).map(|command| (number, command))
-        }) else {
+        let Some((number, command)) = known
+            .and_then(|number| self.commands.all.get_mut(&number).map(|command| (number, command)))
+        else {
             let message = format!("find the command {exec}");
             return Err(refuse(RefusalKind::NotFound, exec.as_str(), message));
         };
@@ -183,9 +183,8 @@ impl Monitor {
                 if let Some(number) = self.commands.by_id.get(&exec).copied() {
                     self.log_start(number);
                     // From here on its end will be heard of without the call.
-                    self.forwarded.retain(|_, call| {
-                        call.caller.is_some() || call.command != Some(number)
-                    });
+                    self.forwarded
+                        .retain(|_, call| call.caller.is_some() || call.command != Some(number));
                 }
             }
             Record::ExecFinished { finished, .. } => {

@@ -102,7 +102,9 @@ mod tests {
     #[test]
     fn the_panic_is_quoted_and_nothing_that_is_no_text() {
         let mut text = vec![b'x'; 20_000];
-        text.extend_from_slice(b"\n[  1.0] Kernel panic - not syncing: Attempted to kill init!\r\n");
+        text.extend_from_slice(
+            b"\n[  1.0] Kernel panic - not syncing: Attempted to kill init!\r\n",
+        );
         text.extend_from_slice(b"[  1.1] \x1b[31mRebooting");
         let console = console(&text);
         assert_eq!(
@@ -116,6 +118,9 @@ mod tests {
     #[test]
     fn without_a_panic_the_end_itself_is_said() {
         assert_eq!(console(b"").why(Some(Ended::Signal(9))), "signal 9 ended QEMU");
-        assert_eq!(console(b"a\nqemu: no\n\n").why(Some(Ended::Code(1))), "QEMU ended with code 1: qemu: no");
+        assert_eq!(
+            console(b"a\nqemu: no\n\n").why(Some(Ended::Code(1))),
+            "QEMU ended with code 1: qemu: no"
+        );
     }
 }

@@ -83,7 +83,11 @@ fn start() -> Result<()> {
 
 /// What it acted on; and why, when the system has no number for that.
 fn said(error: &SysError) -> String {
-    if error.errno() == 0 { format!("{}: {}", error.what, error.source) } else { error.what.clone() }
+    if error.errno() == 0 {
+        format!("{}: {}", error.what, error.source)
+    } else {
+        error.what.clone()
+    }
 }
 
 /// Runs the VM to its end; what is still to be reported then.
@@ -258,8 +262,7 @@ fn sockets() -> Result<(Lines, Sockets)> {
     let (console, their_console) = pair()?;
     let (qmp, their_qmp) = pair()?;
     let (port, their_port) = pair()?;
-    let lines =
-        Lines { port: Port::new(port), qmp: Qmp::new(qmp), console: Console::new(console) };
+    let lines = Lines { port: Port::new(port), qmp: Qmp::new(qmp), console: Console::new(console) };
     Ok((lines, Sockets { console: their_console, qmp: their_qmp, port: their_port }))
 }
 

@@ -66,13 +66,13 @@ const BATCH: usize = 64;
 
 impl Poller {
     pub(super) fn new() -> Result<Self> {
-        let epoll =
-            epoll::create(epoll::CreateFlags::CLOEXEC).doing("create", "the event set")?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).doing("create", "the event set")?;
         Ok(Self { epoll, events: Vec::with_capacity(BATCH) })
     }
 
     pub(super) fn add(&self, fd: impl AsFd, token: Token) -> Result<()> {
-        epoll::add(&self.epoll, fd, data(token), epoll::EventFlags::IN).doing("watch", "a descriptor")
+        epoll::add(&self.epoll, fd, data(token), epoll::EventFlags::IN)
+            .doing("watch", "a descriptor")
     }
 
     pub(super) fn change(&self, fd: impl AsFd, token: Token, wanted: (bool, bool)) -> Result<()> {

@@ -204,10 +204,7 @@ mod tests {
         let mut lines = BufReader::new(qemu).lines();
         assert_eq!(lines.next().unwrap().unwrap(), r#"{"execute":"stop","id":1}"#);
         let second = lines.next().unwrap().unwrap();
-        assert_eq!(
-            second,
-            r#"{"execute":"migrate-incoming","id":2,"arguments":{"uri":"fd:7"}}"#
-        );
+        assert_eq!(second, r#"{"execute":"migrate-incoming","id":2,"arguments":{"uri":"fd:7"}}"#);
         drop(lines);
         assert!(!qmp.fill().unwrap());
     }

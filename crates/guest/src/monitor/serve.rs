@@ -111,14 +111,10 @@ pub(super) struct Monitor {
 impl Monitor {
     pub(super) fn new(served: Served, lines: Lines) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let spool =
-            openat(&served.spool, ".", flags, Mode::empty()).doing("open", "the spool")?;
+        let spool = openat(&served.spool, ".", flags, Mode::empty()).doing("open", "the spool")?;
         let mut log =
             EventLog::open(spool.as_fd()).map_err(|error| error.source).doing("open", "the log")?;
-        log.append(&Record::MachineStarted {
-            at_ms: Timestamp::now().0,
-            boot: served.agent.boot,
-        });
+        log.append(&Record::MachineStarted { at_ms: Timestamp::now().0, boot: served.agent.boot });
         served.listener.set_nonblocking(true).doing("set up", "the listening socket")?;
         let poller = Poller::new()?;
         poller.add(&served.listener, Token::Listener)?;
@@ -168,7 +164,8 @@ impl Monitor {
         self.take_frames();
         let mut ready = Vec::new();
         while !self.over {
-            let deadline = if self.backlog.is_empty() { self.due_at() } else { Some(Instant::now()) };
+            let deadline =
+                if self.backlog.is_empty() { self.due_at() } else { Some(Instant::now()) };
             self.poller.wait(deadline, &mut ready)?;
             for token in ready.drain(..) {
                 self.on_ready(token);

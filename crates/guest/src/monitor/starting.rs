@@ -66,22 +66,13 @@ impl Starting<'_> {
         self.lines.qmp.command("qmp_capabilities", &Value::Null, None).map(drop)
     }
 
-    /// Waits until the restored VM runs.
+    /// Waits until the state is restored, and lets the VM run. It waits to be awakened then.
     ///
     /// # Errors
     /// QEMU refused, failed or took too long.
     pub(super) fn hear_restored(&mut self) -> Result<()> {
-        let until = Instant::now() + RESTORE;
-        self.hear_control(until, "restore", |said| {
-            matches!(said, Said::Event(name, Some(status))
-                if name == "MIGRATION" && status == "completed")
-        })?;
-        // It was stopped when it was saved, and is what it was.
-        self.lines.qmp.command("cont", &Value::Null, None)?;
-        self.hear_control(until, "restore", |said| match said {
-            Said::Event(name, _) => name == "RESUME",
-            _ => false,
-        })
+        self.hear_moved(Instant::now() + RESTORE, "restore")?;
+        self.lines.qmp.command("cont", &Value::Null, None).map(drop)
     }
 
     /// Waits until a booted VM waits to be awakened.
@@ -131,10 +122,7 @@ impl Starting<'_> {
         qmp.command("migrate-set-capabilities", &capabilities(), None)?;
         qmp.command("getfd", &json!({ "fdname": "state" }), Some(state))?;
         qmp.command("migrate", &json!({ "uri": "fd:state" }), None)?;
-        self.hear_control(until, "save", |said| {
-            matches!(said, Said::Event(name, Some(status))
-                if name == "MIGRATION" && status == "completed")
-        })?;
+        self.hear_moved(until, "save")?;
         self.quit(until)
     }
 
@@ -155,22 +143,18 @@ impl Starting<'_> {
         Ok(())
     }
 
-    /// Waits for a word of QEMU; one that says that something failed is the failure.
-    fn hear_control(
-        &mut self,
-        until: Instant,
-        step: &'static str,
-        wanted: impl Fn(&Said) -> bool,
-    ) -> Result<()> {
+    /// Waits until the state has moved.
+    fn hear_moved(&mut self, until: Instant, step: &'static str) -> Result<()> {
         loop {
             while let Some(said) = self.lines.qmp.next()? {
-                match &said {
-                    said if wanted(said) => return Ok(()),
-                    Said::Refused(_, why) => return Err(qemus_error(step, why)),
-                    Said::Event(name, Some(status))
-                        if name == "MIGRATION" && status == "failed" =>
-                    {
-                        return Err(qemus_error(step, "the state could not be moved"));
+                match said {
+                    Said::Refused(_, why) => return Err(qemus_error(step, &why)),
+                    Said::Event(name, Some(status)) if name == "MIGRATION" => {
+                        match status.as_str() {
+                            "completed" => return Ok(()),
+                            "failed" => return Err(qemus_error(step, "the state did not move")),
+                            _ => {}
+                        }
                     }
                     _ => {}
                 }

@@ -1,0 +1,133 @@
+//! A VM's life with a real kernel: restored clones, commands, and each of its ends.
+
+use std::time::Instant;
+
+use pyro_model::{ExecId, ExecState, OutputStream};
+use pyro_protocol::{
+    GuestMessage, HostMessage,
+    exec::{ExecStart, Finished, Follow, Program},
+    spool::{Record, StopReason},
+    vm::VmReport,
+};
+
+use crate::real::{PATIENCE, Vm, alive, ground, signal};
+
+pub(crate) fn shell(id: u64, line: &str) -> ExecStart {
+    ExecStart {
+        exec: ExecId::from_random(id.to_le_bytes()),
+        line: line.to_owned(),
+        program: Program::Shell(line.to_owned()),
+        cwd: "/workspace".to_owned(),
+        environment: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+        stdin: None,
+        timeout_ms: 60_000,
+        kept_bytes: 1 << 20,
+        follow: Follow::Output { stdout: 0, stderr: 0 },
+        at_ms: 0,
+    }
+}
+
+/// Runs one command to its end: what it wrote to stdout, and the end.
+pub(crate) fn run(guest: &mut pyro_machine::Guest, start: ExecStart) -> (Vec<u8>, Finished) {
+    let call = guest.send(HostMessage::Exec(Box::new(start))).unwrap();
+    let mut out = Vec::new();
+    loop {
+        match guest.receive(call, Some(Instant::now() + PATIENCE), None).unwrap() {
+            GuestMessage::Started { .. } => {}
+            GuestMessage::Output { stream, bytes, .. } => {
+                let granted = u32::try_from(bytes.len()).unwrap();
+                guest.send_on(call, HostMessage::Credit { bytes: granted }).unwrap();
+                if stream == OutputStream::Stdout {
+                    out.extend_from_slice(&bytes);
+                }
+            }
+            GuestMessage::Finished(finished) => return (out, finished),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn two_clones_run_commands_and_differ() {
+    let Some(ground) = ground() else { return };
+    let began = Instant::now();
+    let first = Vm::restored(ground);
+    println!("ready after {:?}", began.elapsed());
+    let second = Vm::restored(ground);
+    let mut seen = Vec::new();
+    for vm in [&first, &second] {
+        let mut guest = vm.connect();
+        assert_eq!(guest.boot(), [7; 16]);
+        let (out, finished) = run(&mut guest, shell(1, "head -c16 /dev/urandom | od -An -tx1"));
+        println!("first command after {:?}", began.elapsed());
+        assert_eq!(finished.state, ExecState::Exited, "{finished:?}");
+        seen.push(out);
+    }
+    assert_ne!(seen[0], seen[1]);
+    let records = first.records();
+    assert!(matches!(records[0], Record::MachineStarted { boot: [7, ..], .. }), "{records:?}");
+    assert!(matches!(&records[1], Record::ExecStarted { line, .. } if line.contains("urandom")));
+    assert!(matches!(&records[2], Record::ExecFinished { finished, .. }
+        if finished.stdout_bytes == seen[0].len() as u64));
+}
+
+#[test]
+fn an_end_that_pyro_asks_for_keeps_what_was_written() {
+    let Some(ground) = ground() else { return };
+    let vm = Vm::restored(ground);
+    let (_, finished) = run(&mut vm.connect(), shell(1, "echo kept > file"));
+    assert_eq!(finished.exit_code, Some(0));
+    let (monitor, _) = vm.processes();
+    signal(monitor, 15);
+    vm.gone();
+    let reason = StopReason::Asked;
+    assert!(matches!(vm.records().last(),
+        Some(Record::MachineStopped { reason: said, .. }) if *said == reason));
+    let disk = vm.folder.path().join("disk");
+    let again = Vm::restored_with(ground, |launch| launch.disk[0] = disk);
+    let (out, _) = run(&mut again.connect(), shell(2, "cat file"));
+    assert_eq!(out, b"kept\n");
+}
+
+#[test]
+fn each_side_ends_with_the_other() {
+    let Some(ground) = ground() else { return };
+    for victim in [0, 1] {
+        let vm = Vm::restored(ground);
+        let (monitor, qemu) = vm.processes();
+        signal(if victim == 0 { monitor } else { qemu }, 9);
+        vm.gone();
+        let last = vm.records().pop();
+        let failed = matches!(&last, Some(Record::MachineFailed { why, .. })
+            if why == "signal 9 ended QEMU");
+        assert_eq!(failed, victim == 1, "{last:?}");
+        assert!(!alive(monitor));
+    }
+}
+
+#[test]
+fn a_shutdown_is_answered_and_ends_everything() {
+    let Some(ground) = ground() else { return };
+    let vm = Vm::restored(ground);
+    let mut guest = vm.connect();
+    assert_eq!(guest.ask(HostMessage::Shutdown, PATIENCE, None).unwrap(), GuestMessage::Done);
+    vm.gone();
+    assert!(matches!(
+        vm.records().last(),
+        Some(Record::MachineStopped { reason: StopReason::Asked, .. })
+    ));
+}
+
+#[test]
+fn one_that_cannot_start_says_why_and_leaves_nothing() {
+    let Some(ground) = ground() else { return };
+    let mut vm = Vm::launch(ground, ground.restore(), |launch| launch.memory_mib = 256);
+    let report = vm.report();
+    assert!(matches!(&report, VmReport::Failed { .. }), "{report:?}");
+    println!("{report:?}");
+    vm.gone();
+    let mut vm = Vm::launch(ground, ground.restore(), |launch| launch.qemu = "/bin/false".into());
+    let report = vm.report();
+    assert!(matches!(&report, VmReport::Failed { .. }), "{report:?}");
+    vm.gone();
+}
