@@ -16,6 +16,7 @@ pub mod holder;
 pub mod ids;
 pub mod lock;
 pub mod mapped;
+pub mod namespaces;
 
 pub use bounds::{Bounds, Hierarchy};
 pub use conversation::{Conversation, Report};

@@ -14,10 +14,7 @@ use pyro_machine::MachineError;
 use pyro_protocol::launch::SOCKET_FD;
 use pyro_sys::{Context, SysError, descriptor, process};
 
-use crate::{Ids, conversation::PATIENCE, failure};
-
-/// The doctor's name of the check of user namespaces.
-pub const USER_NAMESPACES: &str = "user_namespaces";
+use crate::{Ids, conversation::PATIENCE, failure, namespaces};
 
 /// Removals that were started and whose first process was not collected yet.
 static ENDED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
@@ -82,7 +79,7 @@ fn map(socket: &mut UnixStream, ids: &Ids, pid: u32) -> Result<(), MachineError>
     let mut byte = [0];
     if socket.read(&mut byte).doing("hear from", "the helper").map_err(failure)? == 0 {
         return Err(MachineError::HostUnfit {
-            check: USER_NAMESPACES,
+            check: namespaces::USER_NAMESPACES,
             reason: "the kernel gives this user no user namespace".to_owned(),
             mend: "pyro doctor".to_owned(),
         });

@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path};
 
-use pyro_launcher::ids;
+use pyro_launcher::{ids, namespaces};
 use pyro_machine::{
     Capability, Check, Limits, Machine, MachineError, MachineSpec, Support, Writable,
 };
@@ -13,10 +13,7 @@ use pyro_model::WorkspaceId;
 
 use crate::{
     ContainerMachine, Ids,
-    unfit::{
-        ID_HELPERS, IDMAPPED_MOUNTS, NESTED_SANDBOX, OVERLAY, SUB_IDS, USER_NAMESPACES,
-        namespaces_refused,
-    },
+    unfit::{ID_HELPERS, IDMAPPED_MOUNTS, NESTED_SANDBOX, OVERLAY, SUB_IDS, USER_NAMESPACES},
 };
 
 /// Looks at everything. `scratch` is an empty directory in the home, of the caller's alone; the
@@ -81,7 +78,7 @@ fn user_namespaces(probed: &Result<(), MachineError>) -> Check {
     let needed_for = "every container";
     let mut check =
         from_probe(probed, USER_NAMESPACES, needed_for, "a user namespace was made and used");
-    if let (true, Err(_), Some((found, mend))) = (check.ok, probed, namespaces_refused()) {
+    if let (true, Err(_), Some((found, mend))) = (check.ok, probed, namespaces::refused()) {
         check = Check { name: USER_NAMESPACES, ok: false, found, needed_for, mend };
     }
     check

@@ -1,11 +1,10 @@
 //! Failures of a launch that are the host's: which check of the doctor has them, and what mends it.
 
-use std::fs;
-
+use pyro_launcher::namespaces::{NOT_HERE, refused};
 use pyro_machine::MachineError;
 use rustix::io::Errno;
 
-pub(crate) use pyro_launcher::{ids::SUB_IDS, mapped::USER_NAMESPACES};
+pub(crate) use pyro_launcher::{ids::SUB_IDS, namespaces::USER_NAMESPACES};
 
 /// Names of checks.
 pub(crate) const OVERLAY: &str = "overlay";
@@ -23,13 +22,13 @@ pub(crate) fn explain(error: MachineError) -> MachineError {
     let is = |errnos: &[Errno]| errnos.iter().any(|one| one.raw_os_error() == errno);
     match (step.as_str(), what.as_str()) {
         ("clone", _) if is(&[Errno::PERM, Errno::NOSPC, Errno::INVAL, Errno::ACCESS]) => {
-            let (reason, mend) = namespaces_refused()
+            let (reason, mend) = refused()
                 .unwrap_or_else(|| (format!("the kernel refuses: {source}"), NOT_HERE.to_owned()));
             MachineError::HostUnfit { check: USER_NAMESPACES, reason, mend }
         }
         // AppArmor lets the namespace be made and then takes its rights away.
         ("cut off from the host", _) if is(&[Errno::PERM, Errno::ACCESS]) => {
-            let (reason, mend) = namespaces_refused()
+            let (reason, mend) = refused()
                 .unwrap_or_else(|| (format!("mounting is refused: {source}"), NOT_HERE.to_owned()));
             MachineError::HostUnfit { check: USER_NAMESPACES, reason, mend }
         }
@@ -45,36 +44,6 @@ pub(crate) fn explain(error: MachineError) -> MachineError {
         },
         _ => error,
     }
-}
-
-const NOT_HERE: &str = "run pyro outside the sandbox, or start that with --privileged or --security-opt \
-     seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined";
-
-/// The setting that keeps this user from having user namespaces, and the command that changes it.
-pub(crate) fn namespaces_refused() -> Option<(String, String)> {
-    let setting = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    let root = rustix::process::geteuid().is_root();
-    let is = |path: &str, value: &str| setting(path).as_deref() == Some(value);
-    if is("/proc/sys/user/max_user_namespaces", "0") {
-        return Some((
-            "user.max_user_namespaces is 0".to_owned(),
-            "sudo sysctl -w user.max_user_namespaces=15000".to_owned(),
-        ));
-    }
-    if !root && is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return Some((
-            "kernel.unprivileged_userns_clone is 0".to_owned(),
-            "sudo sysctl -w kernel.unprivileged_userns_clone=1".to_owned(),
-        ));
-    }
-    if !root && is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return Some((
-            "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns is 1)"
-                .to_owned(),
-            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0".to_owned(),
-        ));
-    }
-    None
 }
 
 #[cfg(test)]

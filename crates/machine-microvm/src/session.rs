@@ -115,7 +115,7 @@ impl Host {
             _ => end::end(&launch.directory, Manner::AskHolder(AT_ONCE)),
         };
         let waited = holder::wait(spawned);
-        let report = talked?;
+        let report = talked.map_err(unfit::explain)?;
         ended?;
         waited?;
         Ok(report)

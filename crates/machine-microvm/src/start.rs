@@ -33,8 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const OWN_MIB: u64 = 192;
 /// Threads of QEMU besides its processors'.
 const OWN_THREADS: u64 = 128;
-/// How long the guest may take to write its disk before it is killed.
-const TO_SYNC: Duration = Duration::from_secs(5);
+/// How long a monitor may take to end in good order, with its guest's disk written, before it is
+/// killed; its own steps have shorter deadlines.
+const TO_SYNC: Duration = Duration::from_secs(8);
 
 const DAMAGED: &str = "the template could not be restored, and was made anew";
 
