@@ -1,6 +1,6 @@
 //! The agent itself: its memory, its descriptors, its life.
 
-use pyro_model::ExecState;
+use pyro_model::{ExecState, MachineKind};
 
 use crate::{Place, probe::python};
 
@@ -14,8 +14,12 @@ for name in ('mem', 'environ', 'maps', 'auxv', 'io', 'stack', 'syscall', 'cwd', 
     if name in ('cwd', 'root', 'exe'):
         try: print(name, os.readlink(path))
         except OSError as error: print(name, errno.errorcode[error.errno])
+    elif name == 'mem':
+        print(name, opened(path, os.O_RDWR))
     else:
-        print(name, opened(path, os.O_RDWR if name == 'mem' else os.O_RDONLY))
+        # Some are refused only when they are read.
+        try: print(name, len(open(path, 'rb').read()), 'bytes')
+        except OSError as error: print(name, errno.errorcode[error.errno])
 try: print('fd', os.listdir('/proc/1/fd'))
 except OSError as error: print('fd', errno.errorcode[error.errno])
 for fd in range(20):
@@ -39,7 +43,10 @@ print('wake', opened('/proc/1/oom_score_adj', os.O_WRONLY))
         assert!(!seen.contains("descriptor"), "{seen}");
         assert!(seen.contains("getfd -1\n"), "{seen}");
         assert!(seen.contains("prlimit -1\n"), "{seen}");
-        assert!(seen.contains("wake EACCES") || seen.contains("wake EPERM"), "{seen}");
+        // In a VM only its own end can be brought about by that.
+        if place.machine.kind() == MachineKind::Container {
+            assert!(seen.contains("wake EACCES") || seen.contains("wake EPERM"), "{seen}");
+        }
         assert_eq!(session.must("echo alive").unwrap(), "alive\n");
         // Also what watches over a single command may die; only that command suffers.
         let output = session.run("kill -9 -1; kill -9 $PPID; sleep 1; echo still").unwrap();
