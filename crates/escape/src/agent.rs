@@ -32,7 +32,7 @@ print('getfd', call(438, call(434, 1, 0), 3, 0))
 print('wake', opened('/proc/1/oom_score_adj', os.O_WRONLY))
 ",
         );
-        for name in ["environ", "io", "stack", "syscall", "cwd", "root", "exe", "fd"] {
+        for name in ["environ", "io", "stack", "syscall", "cwd", "root", "exe"] {
             let line = seen.lines().find(|line| line.starts_with(name)).unwrap();
             assert!(line.ends_with("EACCES") || line.ends_with("EPERM"), "{line}");
         }
@@ -43,8 +43,11 @@ print('wake', opened('/proc/1/oom_score_adj', os.O_WRONLY))
         assert!(!seen.contains("descriptor"), "{seen}");
         assert!(seen.contains("getfd -1\n"), "{seen}");
         assert!(seen.contains("prlimit -1\n"), "{seen}");
-        // In a VM only its own end can be brought about by that.
+        // In a VM the numbers of its descriptors can be listed, none of them opened; and by its
+        // worth to the kernel nothing but the machine's own end can be brought about.
         if place.machine.kind() == MachineKind::Container {
+            let line = seen.lines().find(|line| line.starts_with("fd")).unwrap();
+            assert!(line.ends_with("EACCES") || line.ends_with("EPERM"), "{line}");
             assert!(seen.contains("wake EACCES") || seen.contains("wake EPERM"), "{seen}");
         }
         assert_eq!(session.must("echo alive").unwrap(), "alive\n");
