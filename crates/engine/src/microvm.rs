@@ -10,7 +10,7 @@ use std::{
 
 use pyro_environment::kernel::{InstalledKernel, KernelCache};
 use pyro_machine::Machine;
-use pyro_machine_microvm::{Kernel, MicrovmHome, MicrovmMachine, Verdict};
+use pyro_machine_microvm::{Kernel, MicrovmHome, MicrovmMachine, Shape, TemplateState, Verdict};
 use pyro_model::MachineKind;
 use pyro_operations::{Code, Failure};
 
@@ -115,6 +115,16 @@ impl Engine {
                 machine.kvm().clone()
             }
             Err(failure) => Verdict { works: false, reason: failure.message },
+        }
+    }
+
+    /// Tells whoever listens that the start will make a template first.
+    pub(crate) fn announce(&self, shape: &Shape, context: &Context) {
+        if context.progress.is_some()
+            && let Ok(machine) = self.microvm()
+            && !matches!(machine.template_state(shape), Ok(TemplateState::Warm))
+        {
+            context.say("booting once for a template of this environment and size", None);
         }
     }
 

@@ -72,7 +72,7 @@ impl Engine {
         let state = if image_of(&installed.rootfs).exists() {
             let config = &self.settings().config;
             let shape = Shape {
-                environment: installed.rootfs.clone(),
+                environment: installed.rootfs,
                 cpus: config.cpus.unwrap_or_else(all_but_one),
                 memory_mib: config.memory_mib.unwrap_or(limits::MICROVM_MEMORY_MIB),
                 disk_mib: None,

@@ -71,13 +71,13 @@ impl Handle<Prepare> for Engine {
             MachineKind::Container => None,
         };
         let what = match cycle.isolation {
-            Isolation::Container => "container",
-            Isolation::MicrovmKvm => "microVM",
-            Isolation::MicrovmEmulated => "emulated microVM",
+            Isolation::Container => "a container",
+            Isolation::MicrovmKvm => "a microVM",
+            Isolation::MicrovmEmulated => "an emulated microVM",
         };
         Ok(PrepareReport {
             verdict: format!(
-                "{environment} is ready: a {what} is made in {} ms, a command takes {} ms, a reset {} ms",
+                "{environment} is ready: {what} is made in {} ms, a command takes {} ms, a reset {} ms",
                 cycle.create_ms, cycle.exec_ms, cycle.reset_ms
             ),
             environment,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use pyro_machine::Machine;
+use pyro_machine_microvm::Shape;
 use pyro_model::{MachineChoice, MachineKind, Timestamp, limits};
 use pyro_operations::{Code, Failure, reply::LackingTool, workspace::WorkspaceCreate};
 use pyro_store::{Found, Phase, Record, RunSpec};
@@ -89,6 +90,13 @@ impl Engine {
         told.extend(notices);
         let layers: Vec<_> = root_lowers.iter().chain(&tree_lowers).collect();
         self.prepare_layers(kind, &layers, context)?;
+        if kind == MachineKind::Microvm
+            && let Some(environment) = root_lowers.first()
+        {
+            let disk_mib = request.disk_mib;
+            let environment = environment.clone();
+            self.announce(&Shape { environment, cpus, memory_mib, disk_mib }, context);
+        }
         let now = Timestamp::now();
         let record = Record {
             id: new_workspace_id(),

@@ -9,6 +9,7 @@
 mod diff_model;
 mod files;
 mod full_disks;
+mod microvms;
 mod patience;
 mod refusals;
 mod support;

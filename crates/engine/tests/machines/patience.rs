@@ -239,6 +239,36 @@ fn a_machine_that_dies_loses_its_command_and_says_so() {
     assert_eq!((&reply["started"], &reply["stdout"]), (&json!(true), &json!("begun\n")), "{reply}");
 }
 
+/// As a VM's monitor writes it down; whoever writes there may be taken over, so it is bounded.
+#[test]
+fn a_machine_that_ended_by_itself_says_why_until_it_is_started_again() {
+    let home = Home::new();
+    let workspace = home.create_empty();
+    let line = "echo up; sleep 600";
+    let reply =
+        home.ok("workspace_exec", json!({"workspace": workspace, "command": line, "wait_s": 0}));
+    home.kill_machine(&workspace);
+    let why = format!("its kernel panicked\n\u{1b}[31m{}", "x".repeat(5_000));
+    let at_ms = pyro_model::Timestamp::now().0;
+    let mut record = Vec::new();
+    pyro_protocol::spool::encode_record(
+        &pyro_protocol::spool::Record::MachineFailed { at_ms, why },
+        &mut record,
+    )
+    .unwrap();
+    let events = home.home().join("workspaces").join(&workspace).join("spool/events");
+    let mut events = std::fs::File::options().append(true).open(events).unwrap();
+    std::io::Write::write_all(&mut events, &record).unwrap();
+    let status = || home.ok("workspace_status", json!({"workspace": workspace}));
+    let reason = text(&status()["state_reason"]);
+    assert!(reason.starts_with("the machine ended: its kernel panicked"), "{reason}");
+    assert!(reason.len() < 600 && !reason.contains(['\n', '\u{1b}']), "{reason}");
+    let request = json!({"workspace": workspace, "exec_id": reply["exec_id"]});
+    assert_eq!(home.ok("workspace_exec_wait", request)["state"], "lost");
+    home.sh(&workspace, "true");
+    assert!(status().get("state_reason").is_none());
+}
+
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => vec(any::<u8>(), 1..400),

@@ -21,6 +21,8 @@ pub const CEILING: Duration = Duration::from_secs(30);
 pub struct Home {
     pub engine: Engine,
     pub folder: tempfile::TempDir,
+    /// Others use the home too: this test's workspaces have this label.
+    label: Option<String>,
 }
 
 impl Home {
@@ -33,12 +35,25 @@ impl Home {
         let folder =
             tempfile::Builder::new().prefix("pyro-engine-").tempdir_in("/var/tmp").unwrap();
         let engine = Engine::open(settings(folder.path(), config)).unwrap();
-        Self { engine, folder }
+        Self { engine, folder, label: None }
+    }
+
+    /// A home that other tests use at the same time.
+    pub fn shared(engine: Engine) -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("pyro-engine-").tempdir_in("/var/tmp").unwrap();
+        let label = folder.path().file_name().unwrap().to_string_lossy().into_owned();
+        Self { engine, folder, label: Some(label) }
+    }
+
+    /// Those of this test's workspaces, in a home that is shared.
+    pub fn labels(&self) -> Value {
+        self.label.as_ref().map_or_else(|| json!({}), |label| json!({ "test": label }))
     }
 
     /// The same home through another engine, as another process has it.
     pub fn another(&self) -> Engine {
-        Engine::open(settings(self.folder.path(), Config::default())).unwrap()
+        Engine::open(self.engine.settings().clone()).unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -46,7 +61,7 @@ impl Home {
     }
 
     pub fn home(&self) -> PathBuf {
-        self.path("home")
+        self.engine.settings().home.clone()
     }
 
     pub fn context(&self) -> Context {
@@ -160,9 +175,13 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let Ok(reply) = self.call("workspace_list", json!({ "limit": 500 })) else { return };
+        let request = json!({ "limit": 500, "labels": self.labels() });
+        let Ok(reply) = self.call("workspace_list", request) else { return };
         for row in reply["workspaces"].as_array().into_iter().flatten() {
             let _ = self.call("workspace_delete", json!({ "workspace": row["workspace"] }));
+        }
+        if self.label.is_some() {
+            return;
         }
         let start = Instant::now();
         while !self.left().is_empty() && start.elapsed() < Duration::from_secs(5) {
