@@ -1,5 +1,6 @@
 //! From `Awaken` to the agent: the machine becomes the one that it is told to be. Its root and
-//! `/workspace` are put together by the container's own code.
+//! `/workspace` are put together by the container's own code. Only what differs between clones is
+//! done here: a clone has to do it while somebody waits.
 
 use std::{
     fs,
@@ -7,12 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pyro_protocol::{launch::Rlimits, vm::Awaken};
+use pyro_protocol::vm::Awaken;
 use pyro_sys::{
     Context, Result, SysError,
     filesystem::{self, Filesystem},
-    mount::{self, open_handle},
-    network,
+    mount,
 };
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 
@@ -22,29 +22,16 @@ use super::{
 };
 use crate::{
     agent::AgentConfig,
-    container::{
-        Changes, Confinement, DEVICES, LayerHandles, Scratch, UpperHandle, devices, kernel, target,
-    },
+    container::{Changes, LayerHandles, UpperHandle, target},
 };
-
-/// Open files of each command, as in a container.
-const OPEN_FILES: u64 = 65_536;
-
-/// Parts of `/proc` that only the root of a machine of its own can see.
-const HIDDEN: [&str; 7] =
-    ["dynamic_debug", "kpagecgroup", "kpagecount", "kpageflags", "mtrr", "slabinfo", "vmallocinfo"];
 
 /// Does everything up to the agent's own start.
 pub(super) fn awaken(awaken: &Awaken, ground: Ground) -> Result<AgentConfig> {
     identity::take(awaken)?;
     cgroup::bound(&ground.cgroup, awaken.processes)?;
     let made = build(awaken, &ground)?;
-    network::loopback_up()?;
-    // Commands are the kernel's choice when memory runs out, what supervises them is not.
-    fs::write("/proc/self/oom_score_adj", "-1000").doing("set", "its worth")?;
     mount::pivot_into(&made.root)?;
-    let rlimits = Rlimits { processes: None, open_files: OPEN_FILES };
-    let confinement = Confinement::prepare(rlimits)?;
+    let confinement = ground.confinement;
     Ok(AgentConfig {
         workspace: made.workspace,
         workspace_path: PathBuf::from("/workspace"),
@@ -74,12 +61,11 @@ fn build(awaken: &Awaken, ground: &Ground) -> Result<Made> {
     let missing = |name: &str| SysError::invalid("find the disk", &name, "the kernel shows none");
     let environment = ground.environment.as_ref().ok_or_else(|| missing("env"))?;
     let environment = environment.try_clone().doing("copy", "a descriptor")?;
-    fs::create_dir("/parking").doing("make", "/parking")?;
-    let scratch = Scratch::new(open_handle(Path::new("/parking"))?)?;
+    let scratch = &ground.scratch;
     let disk = filesystem::mount(&Filesystem {
         kind: "ext4",
         source: Some(boot::disk(&ground.disks, "disk").ok_or_else(|| missing("disk"))?),
-        options: &[("user_xattr", None), ("commit", Some("1"))],
+        options: &[("user_xattr", None), ("noinit_itable", None), ("commit", Some("1"))],
         read_only: false,
     })?;
     scratch.park(&disk)?;
@@ -97,13 +83,12 @@ fn build(awaken: &Awaken, ground: &Ground) -> Result<Made> {
     let layers = LayerHandles { lowers: seeds, upper: upper("tree")? };
     let tree = scratch.tree(&root, &layers)?;
     let workspace = target::existing(&root, Path::new("/workspace"))?;
-    let nodes = DEVICES.iter().map(|name| open_handle(&Path::new("/dev").join(name)));
-    let nodes: Vec<OwnedFd> = nodes.collect::<Result<_>>()?;
-    devices::mount(&root, &nodes, true)?;
+    for (path, tree) in &ground.prepared {
+        mount::attach(tree, target::directory(&root, path)?)?;
+    }
     target::directory(&root, Path::new("/sys"))?;
     target::directory(&root, Path::new("/tmp"))?;
-    kernel::mount(&root, &nodes[0], &scratch.empty, &HIDDEN)?;
-    identity::show(awaken, &root, &scratch)?;
+    ground.names.show(awaken, &root)?;
     Ok(Made { root, workspace, tree, seeds: layers.lowers })
 }
 

@@ -9,12 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pyro_protocol::vm::{PORT, SEED_DISKS};
+use pyro_protocol::{
+    launch::Rlimits,
+    vm::{PORT, SEED_DISKS},
+};
 use pyro_sys::{
     Context, Result, SysError,
     filesystem::{self, Filesystem},
     mount::{self, Restrictions, open_handle},
-    process,
+    network, process,
 };
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
@@ -24,12 +27,18 @@ use rustix::{
     system::finit_module,
 };
 
-use super::cgroup;
+use super::{cgroup, identity::Names};
+use crate::container::{Confinement, DEVICES, Scratch, devices, kernel, target};
 
 /// How long the kernel may take to show a device after its driver is there.
-const DEVICES: Duration = Duration::from_secs(20);
+const DEVICES_WITHIN: Duration = Duration::from_secs(20);
 /// Descriptors that the agent may have.
-const OPEN_FILES: u64 = 1 << 17;
+const AGENT_FILES: u64 = 1 << 17;
+/// Open files of each command, as in a container.
+const OPEN_FILES: u64 = 65_536;
+/// Parts of `/proc` that only the root of a machine of its own can see.
+const HIDDEN: [&str; 7] =
+    ["dynamic_debug", "kpagecgroup", "kpagecount", "kpageflags", "mtrr", "slabinfo", "vmallocinfo"];
 /// Bytes of the environment that are read ahead of the first command.
 const WARM_BYTES: u64 = 8 << 20;
 /// What that first command is likely to need.
@@ -66,6 +75,14 @@ pub(super) struct Ground {
     pub(super) environment: Option<OwnedFd>,
     /// Where commands are born.
     pub(super) cgroup: OwnedFd,
+    /// What commands are confined to.
+    pub(super) confinement: Confinement,
+    /// Where the new root is put together.
+    pub(super) scratch: Scratch,
+    /// What is mounted in it as it is: where, and the mount.
+    pub(super) prepared: Vec<(&'static Path, OwnedFd)>,
+    /// The names to write.
+    pub(super) names: Names,
 }
 
 /// Gets there.
@@ -80,7 +97,7 @@ pub(super) fn boot() -> Result<Booted> {
     let system = Filesystem { kind: "sysfs", source: None, options: &[], read_only: true };
     filesystem::attach_at(&filesystem::mount(&system)?, "/stage/sys")?;
     filesystem::leave_initramfs("/stage")?;
-    process::limit(Resource::Nofile, OPEN_FILES)?;
+    process::limit(Resource::Nofile, AGENT_FILES)?;
     // The disk of a machine that is killed has all but its last second.
     for name in ["dirty_expire_centisecs", "dirty_writeback_centisecs"] {
         fs::write(Path::new("/proc/sys/vm").join(name), "100").doing("set", name)?;
@@ -88,7 +105,33 @@ pub(super) fn boot() -> Result<Booted> {
     let port = port(&announcements)?;
     let disks = disks()?;
     let environment = disk(&disks, "env").map(environment).transpose()?;
-    Ok(Booted { port, ground: Ground { disks, environment, cgroup: cgroup::make()? } })
+    network::loopback_up()?;
+    // Commands are the kernel's choice when memory runs out, what supervises them is not.
+    fs::write("/proc/self/oom_score_adj", "-1000").doing("set", "its worth")?;
+    let cgroup = cgroup::make()?;
+    fs::create_dir("/parking").doing("make", "/parking")?;
+    let scratch = Scratch::new(open_handle(Path::new("/parking"))?)?;
+    let (prepared, names) = prepare(&scratch)?;
+    let rlimits = Rlimits { processes: None, open_files: OPEN_FILES };
+    let confinement = Confinement::prepare(rlimits)?;
+    let ground = Ground { disks, environment, cgroup, confinement, scratch, prepared, names };
+    Ok(Booted { port, ground })
+}
+
+/// `/dev` and `/proc` as commands will see them, mounted out of the way.
+fn prepare(scratch: &Scratch) -> Result<(Vec<(&'static Path, OwnedFd)>, Names)> {
+    fs::create_dir("/skeleton").doing("make", "/skeleton")?;
+    let skeleton = open_handle(Path::new("/skeleton"))?;
+    let nodes = DEVICES.iter().map(|name| open_handle(&Path::new("/dev").join(name)));
+    let nodes: Vec<OwnedFd> = nodes.collect::<Result<_>>()?;
+    devices::mount(&skeleton, &nodes, true)?;
+    kernel::mount(&skeleton, &nodes[0], &scratch.empty, &HIDDEN)?;
+    let names = Names::prepare(scratch, &skeleton)?;
+    let mut prepared = Vec::new();
+    for path in ["/dev", "/proc"].map(Path::new) {
+        prepared.push((path, target::existing(&skeleton, path)?));
+    }
+    Ok((prepared, names))
 }
 
 /// Loads them in the order of their names, and lets go of their files. One that the kernel has in
@@ -123,7 +166,7 @@ fn announcements() -> Result<OwnedFd> {
 
 /// The channel's port, once the kernel has it.
 fn port(announcements: &OwnedFd) -> Result<OwnedFd> {
-    let until = Instant::now() + DEVICES;
+    let until = Instant::now() + DEVICES_WITHIN;
     let mut said = [0; 2 << 10];
     loop {
         if let Some(port) = find_port()? {

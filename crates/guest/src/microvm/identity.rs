@@ -30,33 +30,49 @@ fn moment(at_us: u64) -> Timespec {
     }
 }
 
-/// Shows the names that are files, in a root whose `/proc` is mounted.
-pub(super) fn show(awaken: &Awaken, root: &OwnedFd, scratch: &Scratch) -> Result<()> {
-    let boot = file(scratch, "boot_id", &dashed(&hexadecimal(awaken.boot_id)))?;
-    let at = target::existing(root, "/proc/sys/kernel/random/boot_id".as_ref())?;
-    mount::attach(boot, at)?;
-    let machine = file(scratch, "machine-id", &format!("{}\n", hexadecimal(awaken.machine_id)))?;
-    // The workload owns its root and may have made something else of the place.
-    if let Ok(at) = target::file(root, "/etc/machine-id".as_ref()) {
-        let _ = mount::attach(machine, at);
-    }
-    Ok(())
+/// The names that are files: in place before the machine has them, and written when it has.
+pub(super) struct Names {
+    boot: OwnedFd,
+    machine: OwnedFd,
+    machine_mount: OwnedFd,
 }
 
-/// A file in memory with this text, as a detached mount that cannot be written.
-fn file(scratch: &Scratch, name: &str, text: &str) -> Result<OwnedFd> {
+impl Names {
+    /// Makes the files; that of the boot shows in the `/proc` of `skeleton` from here on.
+    pub(super) fn prepare(scratch: &Scratch, skeleton: &OwnedFd) -> Result<Self> {
+        let (boot, boot_mount) = file(scratch, "boot_id")?;
+        let at = target::existing(skeleton, "/proc/sys/kernel/random/boot_id".as_ref())?;
+        mount::attach(boot_mount, at)?;
+        let (machine, machine_mount) = file(scratch, "machine-id")?;
+        Ok(Self { boot, machine, machine_mount })
+    }
+
+    /// Writes them, and shows the machine's in the new root.
+    pub(super) fn show(&self, awaken: &Awaken, root: &OwnedFd) -> Result<()> {
+        let boot = dashed(&hexadecimal(awaken.boot_id));
+        rustix::io::write(&self.boot, boot.as_bytes()).doing("write", "boot_id")?;
+        let machine = format!("{}\n", hexadecimal(awaken.machine_id));
+        rustix::io::write(&self.machine, machine.as_bytes()).doing("write", "machine-id")?;
+        // The workload owns its root and may have made something else of the place.
+        if let Ok(at) = target::file(root, "/etc/machine-id".as_ref()) {
+            let _ = mount::attach(&self.machine_mount, at);
+        }
+        Ok(())
+    }
+}
+
+/// An empty file in memory: a handle to write it, and a detached mount that cannot be written.
+fn file(scratch: &Scratch, name: &str) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let made =
-        openat(scratch.top(), name, flags, Mode::from_raw_mode(0o444)).doing("make", name)?;
-    rustix::io::write(&made, text.as_bytes()).doing("write", name)?;
-    drop(made);
+    let mode = Mode::from_raw_mode(0o444);
+    let file = openat(scratch.top(), name, flags, mode).doing("make", name)?;
     let made = openat(scratch.top(), name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .doing("open", name)?;
     let copy = mount::copy_one(made.as_fd())?;
     let quiet =
         mount::Restrictions { read_only: true, no_setuid: true, no_devices: true, no_exec: true };
     mount::restrict(&copy, quiet)?;
-    Ok(copy)
+    Ok((file, copy))
 }
 
 fn hexadecimal(bytes: [u8; 16]) -> String {

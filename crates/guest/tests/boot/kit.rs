@@ -1,6 +1,7 @@
 //! What a real boot needs, given by the environment: `PYRO_TEST_KERNEL` (a `vmlinuz`),
 //! `PYRO_TEST_MODULES` (a directory of `NAME.ko`), `PYRO_TEST_ROOT` (an erofs image of a Debian
-//! root), and QEMU. Also the initramfs that is made of it.
+//! root), and QEMU. `PYRO_TEST_GUEST` is another program than the one under test: an optimised one, to
+//! measure. Also the initramfs that is made of it.
 
 use std::{
     env, fs,
@@ -48,7 +49,9 @@ impl Kit {
     /// The program under test as `/init`, and the modules.
     pub(crate) fn initramfs(&self, at: &Path) {
         let mut archive = Archive(Vec::new());
-        archive.entry("init", 0o100_755, &fs::read(env!("CARGO_BIN_EXE_pyro-guest")).unwrap());
+        let program = env::var("PYRO_TEST_GUEST");
+        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_pyro-guest").to_owned());
+        archive.entry("init", 0o100_755, &fs::read(program).unwrap());
         archive.entry("modules", 0o040_755, &[]);
         for (number, name) in MODULES.iter().enumerate() {
             let module = fs::read(self.modules.join(format!("{name}.ko")));

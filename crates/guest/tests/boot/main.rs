@@ -17,6 +17,9 @@ use vm::{Vm, awaken, now_us};
 fn a_machine_lives_from_awakening_to_shutdown() {
     let Some(kit) = Kit::find("boot") else { return };
     let mut vm = Vm::awake(&kit, awaken());
+    if std::env::var_os("PYRO_TEST_CONSOLE").is_some() {
+        println!("{}", vm.console());
+    }
     println!("waiting after {:?}, awake after {:?}", vm.times.0, vm.times.1);
     assert_eq!(vm.output("hostname; pwd"), "wonderland\n/workspace\n");
     let ids = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a\nc3c3c3c3-c3c3-c3c3-c3c3-c3c3c3c3c3c3\n";

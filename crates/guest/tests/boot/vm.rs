@@ -122,7 +122,10 @@ impl Vm {
         qemu.args(["-kernel", &text(kit.kernel.clone()), "-initrd", &at("initramfs")]);
         // A busy host keeps the kernel from finding it out, and then it has no timer.
         let khz = pyro_sys::processor::counter_khz().unwrap();
-        qemu.args(["-append", &format!("console=ttyS0 panic=-1 quiet tsc_early_khz={khz}")]);
+        qemu.args([
+            "-append",
+            &format!("console=ttyS0 panic=-1 quiet tsc=reliable tsc_early_khz={khz}"),
+        ]);
         qemu.args(["-serial", &format!("file:{}", at("console"))]);
         qemu.args(["-device", "virtio-serial-device"]);
         qemu.args(["-chardev", &format!("socket,id=ch,path={}", at("port"))]);
