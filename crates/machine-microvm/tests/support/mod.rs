@@ -30,8 +30,9 @@ use pyro_machine::{
     conformance::{Fixture, Session, Verdict},
 };
 use pyro_machine_microvm::{Kernel, MicrovmHome, MicrovmMachine, Shape};
+use pyro_protocol::spool::{EVENTS, decode_records};
 
-/// Modules in the order to load them.
+/// Modules in the order to load them, where their names do not say it.
 const MODULES: [&str; 8] = [
     "virtio_ring",
     "virtio",
@@ -62,10 +63,17 @@ impl Given {
     }
 
     pub(crate) fn kernel(&self) -> Kernel {
-        let modules = MODULES.iter().map(|name| self.modules.join(format!("{name}.ko")));
+        let mut modules: Vec<PathBuf> =
+            fs::read_dir(&self.modules).unwrap().map(|entry| entry.unwrap().path()).collect();
+        // Those that pyro installed have the order in their names.
+        modules.sort();
+        if !modules.iter().all(|path| is_numbered(path)) {
+            let named = MODULES.iter().map(|name| self.modules.join(format!("{name}.ko")));
+            modules = named.filter(|path| path.is_file()).collect();
+        }
         Kernel {
             image: self.kernel.clone(),
-            modules: modules.filter(|path| path.is_file()).collect(),
+            modules,
             release: "test".to_owned(),
             // Good enough to tell one from another; the real one is made by whoever installs it.
             digest: format!(
@@ -75,6 +83,10 @@ impl Given {
             ),
         }
     }
+}
+
+fn is_numbered(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit())
 }
 
 /// A machine and a fixture in a folder that goes with the test.
@@ -141,11 +153,22 @@ impl Drop for Home {
         // What a failed test left running.
         for entry in fs::read_dir(&self.fixture.home).into_iter().flatten().flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(b"ws_") {
+                if std::thread::panicking() {
+                    say_end(&entry.path());
+                }
                 let _ = self.machine.end(&entry.path());
             }
         }
         let _guard = self.pool.lock();
         self.pool.take_back(&self.directory);
+    }
+}
+
+/// How the machine of a failed test ended, or that it runs.
+fn say_end(directory: &Path) {
+    let events = fs::read(directory.join("spool").join(EVENTS)).unwrap_or_default();
+    for record in decode_records(&events).0.iter().rev().take(3).rev() {
+        println!("{}: {record:?}", directory.display());
     }
 }
 
