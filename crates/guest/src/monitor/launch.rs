@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use pyro_protocol::vm::{Begin, VmLaunch, VmReport};
+use pyro_protocol::vm::{Accelerator, Begin, VmLaunch, VmReport};
 use pyro_sys::{
     Context, Result, SysError, child,
     clone::{Forked, fork},
@@ -26,7 +26,7 @@ use super::{
     arguments::{Line, Sockets},
     cgroups::Cgroups,
     console::Console,
-    fence::{self, Inherited, Opens, Plan},
+    fence::{self, Fenced, Inherited, Opens, Plan},
     files::Files,
     port::Port,
     qmp::Qmp,
@@ -110,26 +110,29 @@ fn run(
     let fenced = fence::start(plan, cgroups)?;
     // Not earlier: the maps of a hidden process's child are out of reach for whoever is not root.
     let prepared = process::hide().and_then(|()| sign(lock, fenced.pid, cgroups));
-    let prepared = prepared.and_then(|()| Place::prepare(launch));
-    let mut starting = Starting { fenced, lines: ours, opens: None, pyro: socket };
-    let begun = prepared.and_then(|place| {
-        let refused = &mut cgroups.refused;
-        begin(&mut starting, launch, state, &mut files, refused).map(|()| place)
-    });
-    let place = match begun {
-        Ok(place) => place,
-        Err(error) => {
-            starting.end();
-            *console = starting.lines.console.text();
-            return Err(error);
-        }
+    let place = prepared.and_then(|()| Place::prepare(launch));
+    let (place, prepared) = match place {
+        Ok(place) => (place, Ok(())),
+        Err(error) => (None, Err(error)),
     };
-    let Some(place) = place else {
+    let signals = place.as_ref().map(|place| &place.signals);
+    let mut starting = Starting { fenced, lines: ours, opens: None, pyro: socket, signals };
+    let begun = prepared
+        .and_then(|()| begin(&mut starting, launch, state, &mut files, &mut cgroups.refused));
+    if let Err(error) = begun {
         starting.end();
+        *console = starting.lines.console.text();
+        return Err(error);
+    }
+    let Starting { fenced, lines, opens, .. } = starting;
+    // What Q would open for writing from here on fails by itself.
+    drop(opens);
+    let Some(place) = place else {
+        fence::end(&fenced.process);
         return keep(&files).map(|()| Some(VmReport::Made));
     };
     drop(files);
-    serve(launch, socket, cgroups, starting, place, disk).map(|()| None)
+    serve(launch, socket, cgroups, (fenced, lines), place, disk).map(|()| None)
 }
 
 /// From Q's first instruction to the agent's first word (or to the end of what is only made).
@@ -154,12 +157,12 @@ fn begin(
         }
         Begin::Cold { .. } => {
             starting.say_hello()?;
-            starting.hear_waiting()?;
+            starting.hear_waiting(false)?;
             starting.awaken(&launch.awaken)
         }
         Begin::MakeTemplate { .. } => {
             starting.say_hello()?;
-            starting.hear_waiting()?;
+            starting.hear_waiting(false)?;
             match &files.state {
                 Some(state) => starting.save(state.as_fd()),
                 None => Err(SysError::invalid("save", &"the template", "no file for its state")),
@@ -167,7 +170,7 @@ fn begin(
         }
         Begin::Probe { .. } => {
             starting.say_hello()?;
-            starting.hear_waiting()?;
+            starting.hear_waiting(launch.accelerator == Accelerator::Kvm)?;
             starting.leave()
         }
     }
@@ -216,11 +219,11 @@ fn serve(
     launch: &VmLaunch,
     socket: &OwnedFd,
     cgroups: &mut Cgroups,
-    starting: Starting<'_>,
+    (fenced, lines): (Fenced, Lines),
     place: Place,
     disk: Option<OwnedFd>,
 ) -> Result<()> {
-    let served = starting.process().try_clone().doing("copy", "a descriptor");
+    let served = fenced.process.try_clone().doing("copy", "a descriptor");
     let served = served.map(|process| Served {
         listener: place.listener,
         spool: place.spool,
@@ -229,9 +232,6 @@ fn serve(
         signals: place.signals,
         disk,
     });
-    let Starting { fenced, lines, opens, .. } = starting;
-    // What Q would open for writing from here on fails by itself.
-    drop(opens);
     let monitor = served.and_then(|served| Monitor::new(served, lines));
     let mut monitor = match monitor {
         Ok(monitor) => monitor,

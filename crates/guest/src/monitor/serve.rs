@@ -105,6 +105,8 @@ pub(super) struct Monitor {
     pub(super) inspect_until: Option<Instant>,
     pub(super) scratch: Vec<u8>,
     port_interest: (bool, bool),
+    /// A door's frames wait for the guest to read.
+    held_up: bool,
     next_number: u64,
 }
 
@@ -154,6 +156,7 @@ impl Monitor {
             inspect_until,
             scratch: vec![0; SCRATCH],
             port_interest: (true, false),
+            held_up: false,
             next_number: 1,
         })
     }
@@ -183,10 +186,10 @@ impl Monitor {
             while let Some(number) = self.touched.pop_first() {
                 self.advance(number);
             }
-            let was_full = self.port.is_full();
             // Q's end is heard of through its process.
             let _ = self.port.flush();
-            if was_full && !self.port.is_full() {
+            if self.held_up && !self.port.is_full() {
+                self.held_up = false;
                 self.touched.extend(self.doors.keys().copied());
             }
             if self.touched.is_empty() {
@@ -353,11 +356,9 @@ impl Monitor {
             }
             // The guest has to read first; `settle` comes back to every door then.
             if self.port.is_full() {
-                let _ = self.port.flush();
-                if self.port.is_full() {
-                    behind = true;
-                    break;
-                }
+                self.held_up = true;
+                behind = true;
+                break;
             }
             let Some(door) = self.doors.get_mut(&number) else { return };
             match door.next_frame() {

@@ -25,6 +25,8 @@ use super::{
 
 /// A step of a VM that boots: an emulated one on a busy host needs seconds.
 const BOOT: Duration = Duration::from_secs(60);
+/// A probe's: a `/dev/kvm` that does not work hangs more often than it says so.
+const PROBE: Duration = Duration::from_secs(20);
 /// A step of one that is restored.
 const RESTORE: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,8 @@ pub(super) struct Starting<'a> {
     pub(super) opens: Option<Opens>,
     /// Hangs up when pyro is gone.
     pub(super) pyro: &'a OwnedFd,
+    /// Readable when pyro ends the machine, for one that will be served.
+    pub(super) signals: Option<&'a OwnedFd>,
 }
 
 /// What a turn of waiting brought.
@@ -79,8 +83,8 @@ impl Starting<'_> {
     ///
     /// # Errors
     /// It ended, speaks another version, or took too long.
-    pub(super) fn hear_waiting(&mut self) -> Result<()> {
-        let until = Instant::now() + BOOT;
+    pub(super) fn hear_waiting(&mut self, probe: bool) -> Result<()> {
+        let until = Instant::now() + if probe { PROBE } else { BOOT };
         match self.hear_port(until, "boot")? {
             FromVm::Waiting { version: VERSION } => Ok(()),
             FromVm::Failed { step, what, errno } => Err(guests_error(&step, &what, errno)),
@@ -220,6 +224,8 @@ impl Starting<'_> {
             PollFd::new(&self.fenced.process, PollFlags::IN),
             PollFd::new(self.pyro, PollFlags::RDHUP),
         ];
+        let nobody = PollFd::new(self.pyro, PollFlags::empty());
+        waited.push(self.signals.map_or(nobody, |signals| PollFd::new(signals, PollFlags::IN)));
         waited.extend(self.opens.as_ref().map(|opens| PollFd::new(&opens.listener, PollFlags::IN)));
         match poll(&mut waited, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -229,7 +235,10 @@ impl Starting<'_> {
         if !ready[4].is_empty() {
             return Err(SysError::invalid("hear from", &"pyro", "it went away"));
         }
-        if let Some(flags) = ready.get(5).filter(|flags| !flags.is_empty()) {
+        if ready[5].contains(PollFlags::IN) {
+            return Err(SysError::invalid("start", &"the VM", "it was asked to end"));
+        }
+        if let Some(flags) = ready.get(6).filter(|flags| !flags.is_empty()) {
             let answered = flags.contains(PollFlags::IN)
                 && self.opens.as_mut().is_some_and(|opens| opens.answer_one().is_ok());
             if !answered {
@@ -243,10 +252,6 @@ impl Starting<'_> {
     /// Ends Q for good.
     pub(super) fn end(&self) {
         fence::end(&self.fenced.process);
-    }
-
-    pub(super) fn process(&self) -> &OwnedFd {
-        &self.fenced.process
     }
 }
 

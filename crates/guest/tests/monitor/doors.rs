@@ -11,7 +11,7 @@ use pyro_model::{ExecId, ExecState, OutputStream};
 use pyro_protocol::{
     GuestMessage, HostFrame, HostMessage, VERSION, encode,
     exec::{ExecStart, Finished, Follow},
-    files::{Pack, Read, Unit},
+    files::{Pack, Read, Unit, Write},
     message::RefusalKind,
     spool::{Record, StopReason, output_file},
     vm::{FromVm, ToVm},
@@ -308,6 +308,39 @@ fn a_door_that_does_not_read_holds_up_nobody_and_is_let_go() {
 }
 
 #[test]
+fn calls_wait_for_a_guest_that_does_not_read_and_none_is_lost() {
+    let mut played = Played::start();
+    let write = |at: usize| {
+        HostMessage::Write(Write {
+            path: format!("{at}"),
+            content: vec![1; 4 << 20],
+            executable: None,
+        })
+    };
+    // Each in its own thread: a door waits until M takes its call.
+    let doors: Vec<_> = (0..6)
+        .map(|at| {
+            let mut door = played.door();
+            std::thread::spawn(move || {
+                let call = door.send(write(at)).unwrap();
+                (next(&mut door, call), at)
+            })
+        })
+        .collect();
+    for _ in 0..doors.len() {
+        let frame = played.call();
+        let HostMessage::Write(write) = frame.message else { panic!("no write") };
+        assert_eq!(write.content.len(), 4 << 20);
+        let survivors = write.path.parse().unwrap();
+        played.answer(frame.call, GuestMessage::Stopped { survivors });
+    }
+    for door in doors {
+        let (answer, at) = door.join().unwrap();
+        assert_eq!(answer, GuestMessage::Stopped { survivors: at as u32 });
+    }
+}
+
+#[test]
 fn what_a_hostile_guest_says_names_nothing_of_its_own() {
     let mut played = Played::start();
     let mut door = played.door();
@@ -333,8 +366,11 @@ fn what_a_hostile_guest_says_names_nothing_of_its_own() {
         Err(GuestError::Deadline(_) | GuestError::Gone)
     ));
     let (_, records) = played.end();
-    assert!(matches!(records.last(), Some(Record::MachineFailed { why, .. })
-        if why.contains("no message")), "{records:?}");
+    assert!(
+        matches!(records.last(), Some(Record::MachineFailed { why, .. })
+        if why.contains("no message")),
+        "{records:?}"
+    );
 }
 
 #[test]

@@ -47,7 +47,8 @@ fn a_clone_can_write_its_own_disk_and_nothing_else() {
     let Some(ground) = ground() else { return };
     let before = [digest(&ground.ram), digest(&ground.state)];
     let vm = Vm::restored(ground);
-    let (_, finished) = run(&mut vm.connect(), shell(1, "dd if=/dev/zero of=/tmp/x bs=1M count=64"));
+    let (_, finished) =
+        run(&mut vm.connect(), shell(1, "dd if=/dev/zero of=/tmp/x bs=1M count=64"));
     assert_eq!(finished.exit_code, Some(0));
     let (monitor, qemu) = vm.processes();
     let ram = fs::metadata(&ground.ram).unwrap();

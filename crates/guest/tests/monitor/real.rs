@@ -82,9 +82,10 @@ impl Ground {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
+        let everyone = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), everyone).unwrap();
         let initramfs = path("initramfs");
-        let program = std::env::var_os("PYRO_TEST_GUEST")
-            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pyro-guest")), PathBuf::from);
+        let program = program();
         fs::write(&initramfs, archive(&stripped(&program, &path("init")), &modules)).unwrap();
         fs::set_permissions(&initramfs, fs::Permissions::from_mode(0o444)).unwrap();
         let (blank, placeholder) = (path("blank"), path("placeholder"));
@@ -97,12 +98,7 @@ impl Ground {
         }
         let ground =
             Self { _folder: folder, kernel, initramfs, root, blank, placeholder, ram, state };
-        let begin = Begin::MakeTemplate {
-            kernel: ground.kernel.clone(),
-            initramfs: ground.initramfs.clone(),
-            ram: ground.ram.clone(),
-            state: ground.state.clone(),
-        };
+        let begin = ground.making();
         let began = Instant::now();
         let mut vm = Vm::launch(&ground, begin, |_| {});
         let report = vm.report();
@@ -114,9 +110,24 @@ impl Ground {
         Ok(ground)
     }
 
+    pub(crate) fn making(&self) -> Begin {
+        Begin::MakeTemplate {
+            kernel: self.kernel.clone(),
+            initramfs: self.initramfs.clone(),
+            ram: self.ram.clone(),
+            state: self.state.clone(),
+        }
+    }
+
     pub(crate) fn restore(&self) -> Begin {
         Begin::Restore { ram: self.ram.clone(), state: self.state.clone() }
     }
+}
+
+/// The program under test, or another build of it for measurements.
+fn program() -> PathBuf {
+    let given = std::env::var_os("PYRO_TEST_GUEST");
+    given.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pyro-guest")), PathBuf::from)
 }
 
 fn run(command: &mut Command) {
@@ -203,9 +214,20 @@ impl Vm {
             },
         };
         change(&mut launch);
+        let uid = launch.identity.uid;
+        let mut command = Command::new(program());
+        if uid != NOBODY {
+            // As a user of the host who is not root: the files are that user's.
+            command = Command::new("setpriv");
+            let id = uid.to_string();
+            command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(program());
+            for name in ["", "spool", "disk"] {
+                std::os::unix::fs::chown(folder.path().join(name), Some(uid), Some(uid)).unwrap();
+            }
+        }
         let (here, there) = UnixStream::pair().unwrap();
         let lock = fs::File::create(folder.path().join("lock")).unwrap();
-        let status = Command::new(env!("CARGO_BIN_EXE_pyro-guest"))
+        let status = command
             .arg("monitor")
             .stdin(Stdio::from(OwnedFd::from(there)))
             .stdout(Stdio::from(lock))
@@ -217,6 +239,11 @@ impl Vm {
         (&here).write_all(&wire).unwrap();
         here.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { folder, socket: here }
+    }
+
+    /// Pyro goes away before it has its answer.
+    pub(crate) fn hang_up(&mut self) {
+        self.socket.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
     pub(crate) fn report(&mut self) -> VmReport {

@@ -7,7 +7,7 @@ use pyro_protocol::{
     GuestMessage, HostMessage,
     exec::{ExecStart, Finished, Follow, Program},
     spool::{Record, StopReason},
-    vm::VmReport,
+    vm::{Accelerator, Begin, Identity, VmLaunch, VmReport},
 };
 
 use crate::real::{PATIENCE, Vm, alive, ground, signal};
@@ -130,4 +130,103 @@ fn one_that_cannot_start_says_why_and_leaves_nothing() {
     let report = vm.report();
     assert!(matches!(&report, VmReport::Failed { .. }), "{report:?}");
     vm.gone();
+}
+
+/// Memory that only this process has, in KiB: what it has in common with the template's file is
+/// the host's to keep or drop.
+fn private_kib(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let dirty = text.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
+    dirty.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_idle_clone_is_small() {
+    let Some(ground) = ground() else { return };
+    let mut ready = Vec::new();
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        let vm = Vm::restored(ground);
+        let answered = began.elapsed();
+        let (out, _) = run(&mut vm.connect(), shell(1, "echo here"));
+        assert_eq!(out, b"here\n");
+        ready.push((answered, began.elapsed()));
+        let (monitor, qemu) = vm.processes();
+        let (monitor, qemu) = (private_kib(monitor), private_kib(qemu));
+        println!("private: M {monitor} KiB, Q {qemu} KiB");
+        assert!(monitor + qemu < 80 << 10, "{monitor} and {qemu} KiB");
+        all.push(vm);
+    }
+    println!("ready and first command after {ready:?}");
+}
+
+#[test]
+fn somebody_who_is_not_root_has_a_vm_too() {
+    let Some(ground) = ground() else { return };
+    let Begin::MakeTemplate { kernel, initramfs, .. } = ground.making() else { return };
+    let user = 54_321;
+    let mut vm = Vm::launch(ground, Begin::Cold { kernel, initramfs }, |launch| {
+        launch.identity = Identity { uid: user, gid: user };
+        launch.memory_mib = 256;
+    });
+    let report = vm.report();
+    assert!(matches!(report, VmReport::Ready { .. }), "{report:?}");
+    let (monitor, qemu) = vm.processes();
+    for pid in [monitor, qemu] {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(status.contains(&format!("Uid:\t{user}\t{user}\t{user}\t{user}\n")), "{status}");
+        assert!(status.contains("CapEff:\t0000000000000000\n"), "{status}");
+    }
+    let (out, _) = run(&mut vm.connect(), shell(1, "id -u"));
+    assert_eq!(out, b"0\n");
+    signal(monitor, 15);
+    vm.gone();
+}
+
+#[test]
+fn a_start_that_nobody_waits_for_ends() {
+    let Some(ground) = ground() else { return };
+    for signalled in [false, true] {
+        let mut vm = Vm::launch(ground, ground.restore(), |_| {});
+        // The lock is signed once Q exists.
+        let lock = vm.folder.path().join("lock");
+        let until = Instant::now() + PATIENCE;
+        while std::fs::read_to_string(&lock).unwrap().lines().count() < 2 {
+            assert!(Instant::now() < until, "Q is not there");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        if signalled {
+            signal(vm.processes().0, 15);
+        } else {
+            vm.hang_up();
+        }
+        vm.gone();
+    }
+}
+
+#[test]
+fn a_probe_says_whether_a_vm_boots_here() {
+    let Some(ground) = ground() else { return };
+    let Begin::MakeTemplate { kernel, initramfs, .. } = ground.making() else { return };
+    let bare = |launch: &mut VmLaunch| {
+        launch.environment = None;
+        launch.disk = Vec::new();
+        launch.placeholder = None;
+        launch.memory_mib = 256;
+    };
+    let begin = Begin::Probe { kernel, initramfs };
+    let mut vm = Vm::launch(ground, begin.clone(), bare);
+    assert_eq!(vm.report(), VmReport::Made);
+    vm.gone();
+    // Whether the processor's way works here or not: there is an answer, and nothing is left.
+    let began = Instant::now();
+    let mut vm = Vm::launch(ground, begin, |launch| {
+        bare(launch);
+        launch.accelerator = Accelerator::Kvm;
+    });
+    println!("with /dev/kvm: {:?} after {:?}", vm.report(), began.elapsed());
+    if std::fs::metadata(vm.folder.path().join("lock")).unwrap().len() > 0 {
+        vm.gone();
+    }
 }
