@@ -144,7 +144,7 @@ impl Monitor {
             }
             GuestMessage::Finished(finished) => {
                 self.forwarded.remove(&call);
-                self.end_command(number, finished);
+                self.end_command(number, &finished);
             }
             // It follows nothing, and nothing else answers such a call.
             _ => {}
@@ -189,7 +189,7 @@ impl Monitor {
             }
             Record::ExecFinished { finished, .. } => {
                 if let Some(number) = self.commands.by_id.get(&finished.exec).copied() {
-                    self.end_command(number, finished);
+                    self.end_command(number, &finished);
                 }
             }
             Record::MachineStopped { reason, .. } => self.ends_as(End::Stopped(reason)),
@@ -224,7 +224,7 @@ impl Monitor {
     }
 
     /// Its end, once.
-    fn end_command(&mut self, number: u64, said: Finished) {
+    fn end_command(&mut self, number: u64, said: &Finished) {
         self.log_start(number);
         let Some(command) = self.commands.all.get_mut(&number) else { return };
         if command.finished.is_some() {

@@ -3,6 +3,7 @@
 //!
 //! Real ones need `PYRO_TEST_KERNEL` (a bzImage), `PYRO_TEST_MODULES` (a folder of its modules),
 //! `PYRO_TEST_ROOT` (an erofs image of a root) and QEMU; without them they are skipped and counted.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail and say why")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why, a measured one how long")]
 
 mod doors;
