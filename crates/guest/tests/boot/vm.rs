@@ -120,7 +120,8 @@ impl Vm {
             "-no-reboot",
         ]);
         qemu.args(["-kernel", &text(kit.kernel.clone()), "-initrd", &at("initramfs")]);
-        // A busy host keeps the kernel from finding it out, and then it has no timer.
+        // A busy host keeps the kernel from finding it out, and then it has no timer; and makes it
+        // believe that the counter is wrong, and then its clock is a coarse one.
         let khz = pyro_sys::processor::counter_khz().unwrap();
         qemu.args([
             "-append",
@@ -249,6 +250,11 @@ impl Vm {
         said.stdout
     }
 
+    /// What the end of a monitor looks like from inside.
+    pub(crate) fn hang_up(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+
     /// Waits for QEMU's own end.
     pub(crate) fn ended(&mut self) {
         let until = Instant::now() + PATIENCE;
@@ -261,6 +267,9 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         // `timeout` passes the signal on to the QEMU that it started.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
