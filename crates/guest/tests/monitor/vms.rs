@@ -6,11 +6,12 @@ use pyro_model::{ExecId, ExecState, OutputStream};
 use pyro_protocol::{
     GuestMessage, HostMessage,
     exec::{ExecStart, Finished, Follow, Program},
-    spool::{Record, StopReason},
+    launch::Cgroup,
+    spool::{Record, StopReason, kept_pieces, output_file},
     vm::{Accelerator, Begin, Identity, VmLaunch, VmReport},
 };
 
-use crate::real::{PATIENCE, Vm, alive, ground, signal};
+use crate::real::{PATIENCE, Vm, alive, ground, signal, skip};
 
 pub(crate) fn shell(id: u64, line: &str) -> ExecStart {
     ExecStart {
@@ -229,4 +230,51 @@ fn a_probe_says_whether_a_vm_boots_here() {
     if std::fs::metadata(vm.folder.path().join("lock")).unwrap().len() > 0 {
         vm.gone();
     }
+}
+
+#[test]
+fn a_flood_is_counted_and_both_its_ends_are_kept() {
+    let Some(ground) = ground() else { return };
+    let vm = Vm::restored(ground);
+    let mut start = shell(1, "echo first; head -c 20000000 /dev/zero; echo last");
+    start.kept_bytes = 100_000;
+    start.follow = Follow::End;
+    let began = Instant::now();
+    let (_, finished) = run(&mut vm.connect(), start);
+    println!("20 MB after {:?}", began.elapsed());
+    assert_eq!(finished.stdout_bytes, 20_000_011);
+    let name = output_file(&finished.exec, OutputStream::Stdout);
+    let kept = std::fs::read(vm.folder.path().join("spool").join(name)).unwrap();
+    assert_eq!(kept.len(), 100_000);
+    assert!(kept.starts_with(b"first\n"));
+    let pieces = kept_pieces(finished.stdout_bytes, 100_000);
+    let (_, at, length) = *pieces.last().unwrap();
+    assert!(kept[..(at + length) as usize].ends_with(b"last\n"));
+}
+
+#[test]
+fn its_cgroup_holds_qemu_alone_and_goes_with_it() {
+    let Some(ground) = ground() else { return };
+    let (parent, unified) = [("/sys/fs/cgroup/pids", false), ("/sys/fs/cgroup", true)]
+        .into_iter()
+        .find(|(path, unified)| {
+            let file = if *unified { "cgroup.controllers" } else { "tasks" };
+            std::path::Path::new(path).join(file).exists()
+        })
+        .unwrap_or_default();
+    let directory = std::path::Path::new(parent).join(format!("pyro-{}", std::process::id()));
+    if parent.is_empty() || std::fs::create_dir(&directory).is_err() {
+        return skip("monitor_cgroup", "no cgroup can be made here");
+    }
+    std::fs::remove_dir(&directory).unwrap();
+    let cgroup = Cgroup { directory: directory.clone(), unified, writes: Vec::new() };
+    let vm = Vm::restored_with(ground, |launch| launch.cgroups = vec![cgroup]);
+    let (monitor, qemu) = vm.processes();
+    let inside = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap();
+    assert_eq!(inside, format!("{qemu}\n"), "{monitor} stays outside");
+    let lock = std::fs::read_to_string(vm.folder.path().join("lock")).unwrap();
+    assert_eq!(lock.lines().nth(2), directory.to_str());
+    signal(qemu, 9);
+    vm.gone();
+    assert!(!directory.exists());
 }
