@@ -128,6 +128,14 @@ impl MicrovmMachine {
     pub fn holder(&self, directory: &Path) -> Option<u32> {
         lock::holder(directory)
     }
+
+    /// The QEMU of that machine.
+    #[must_use]
+    pub fn qemu(&self, directory: &Path) -> Option<u32> {
+        self.holder(directory)?;
+        let signed = lock::read(&lock::open(directory).ok()??).ok()?;
+        u32::try_from(signed.inside?.pid).ok()
+    }
 }
 
 impl Machine for MicrovmMachine {

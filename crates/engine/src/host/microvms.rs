@@ -9,7 +9,8 @@ use std::{
 
 use pyro_machine::{Check, image_of};
 use pyro_machine_microvm::{Shape, TemplateState, checks};
-use pyro_model::limits;
+use pyro_model::{MachineKind, limits};
+use pyro_store::Record;
 
 use crate::{
     Engine,
@@ -138,20 +139,23 @@ impl Engine {
     }
 
     /// The processes of a workspace's machine, with what each is for.
-    pub(super) fn processes_of(&self, record: &pyro_store::Record) -> Vec<(u32, &'static str)> {
-        use pyro_model::MachineKind;
+    pub(super) fn processes_of(&self, record: &Record) -> Vec<(u32, &'static str)> {
         let directory = self.layout().workspace(&record.id);
-        let Ok(Some(file)) = pyro_launcher::lock::open(&directory) else { return Vec::new() };
-        let Ok(signed) = pyro_launcher::lock::read(&file) else { return Vec::new() };
-        let (holder, inside) = match record.machine {
-            MachineKind::Container => ("holds the machine of a workspace", None),
+        let found = match record.machine {
+            MachineKind::Container => {
+                let holder = self.container().ok().and_then(|machine| machine.holder(&directory));
+                [holder.map(|pid| (pid, "holds the machine of a workspace")), None]
+            }
             MachineKind::Microvm => {
-                ("watches the microVM of a workspace", Some("QEMU, the microVM of a workspace"))
+                let Ok(machine) = self.any_microvm() else { return Vec::new() };
+                [
+                    machine
+                        .holder(&directory)
+                        .map(|pid| (pid, "watches the microVM of a workspace")),
+                    machine.qemu(&directory).map(|pid| (pid, "QEMU, the microVM of a workspace")),
+                ]
             }
         };
-        let pid = |identity: pyro_sys::process::Identity| u32::try_from(identity.pid).ok();
-        let holder = signed.holder.and_then(pid).map(|pid| (pid, holder));
-        let inside = signed.inside.and_then(pid).and_then(|pid| Some((pid, inside?)));
-        holder.into_iter().chain(inside).collect()
+        found.into_iter().flatten().collect()
     }
 }
