@@ -179,7 +179,7 @@ fn the_end_comes_last_after_everything_that_commands_wrote() {
     let running = agent.call(HostMessage::Exec(Box::new(start)));
     agent.until_output(&exec);
     let shutdown = agent.call(HostMessage::Shutdown);
-    let frames = agent.to_the_end();
+    let frames = agent.hear_to_the_end();
     let output = output_of(&frames, &exec, OutputStream::Stdout);
     assert_eq!(output.len(), 2_000_000);
     let place = |wanted: &dyn Fn(&FromVm) -> bool| frames.iter().position(wanted).unwrap();
@@ -196,7 +196,7 @@ fn the_end_comes_last_after_everything_that_commands_wrote() {
 #[test]
 fn an_idle_machine_says_so_and_ends() {
     let mut agent = Agent::with(1, "work");
-    let frames = agent.to_the_end();
+    let frames = agent.hear_to_the_end();
     let idle = |frame: &FromVm| {
         matches!(frame, FromVm::Logged(Record::MachineStopped { reason: StopReason::Idle, .. }))
     };

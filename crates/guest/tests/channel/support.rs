@@ -92,7 +92,7 @@ impl Agent {
     }
 
     /// Everything until the agent closes its end.
-    pub(crate) fn to_the_end(&mut self) -> Vec<FromVm> {
+    pub(crate) fn hear_to_the_end(&mut self) -> Vec<FromVm> {
         std::iter::from_fn(|| self.next()).collect()
     }
 
