@@ -168,7 +168,8 @@ impl Drop for Home {
 fn say_end(directory: &Path) {
     let events = fs::read(directory.join("spool").join(EVENTS)).unwrap_or_default();
     for record in decode_records(&events).0.iter().rev().take(3).rev() {
-        println!("{}: {record:?}", directory.display());
+        let words: String = format!("{record:?}").chars().take(300).collect();
+        println!("{}: {words}", directory.display());
     }
 }
 
