@@ -19,7 +19,7 @@ use pyro_sys::{
 };
 use rustix::{
     fs::{Mode, fsync},
-    process::{chdir, setsid, umask},
+    process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
 };
 
 use super::{
@@ -207,6 +207,10 @@ impl Place {
         // Until now its default action ended M, and with it everything.
         child::reset_signals(&[SIGTERM]).doing("block", "SIGTERM")?;
         child::ignore_sigpipe();
+        // Every running command has two files of output; Q has a limit of its own.
+        let files = getrlimit(Resource::Nofile);
+        // As many as it may have are enough or not; it works with what it gets.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
         Ok(Some(Self {
             listener: listener?,
             spool: mount::open_handle(&launch.directory.join("spool"))?,

@@ -30,6 +30,7 @@ mod port;
 mod qmp;
 mod serve;
 mod starting;
+mod turns;
 
 use std::os::fd::OwnedFd;
 

@@ -22,8 +22,7 @@ use pyro_protocol::{
 use pyro_sys::{Context, Result};
 use rustix::{
     fs::{Mode, OFlags, openat},
-    io::Errno,
-    net::{SocketFlags, accept_with},
+    io::fcntl_dupfd_cloexec,
 };
 
 use super::{
@@ -39,14 +38,10 @@ use super::{
 };
 use crate::spool::EventLog;
 
-/// Connections at once; more are closed as they come.
-const DOORS: usize = 256;
 /// Bytes taken from a descriptor in one read.
 const SCRATCH: usize = 64 << 10;
 /// Reads from the channel in one turn of the loop.
 const READS: usize = 16;
-/// Frames of one door in one turn.
-const FRAMES: usize = 64;
 /// How long a machine that was started only to be looked at waits for its first connection.
 const FIRST_DOOR: Duration = Duration::from_secs(60);
 
@@ -97,7 +92,7 @@ pub(super) struct Monitor {
     /// Doors that were answered or became writable in this turn.
     pub(super) touched: BTreeSet<u64>,
     /// Doors with more frames than one turn takes.
-    backlog: Vec<u64>,
+    pub(super) backlog: Vec<u64>,
     /// What the log's last record will be.
     pub(super) end: Option<End>,
     pub(super) ending: Option<Ending>,
@@ -106,8 +101,10 @@ pub(super) struct Monitor {
     pub(super) scratch: Vec<u8>,
     port_interest: (bool, bool),
     /// A door's frames wait for the guest to read.
-    held_up: bool,
+    pub(super) held_up: bool,
     next_number: u64,
+    /// Given up for a moment to be able to turn a door away when descriptors run out.
+    pub(super) spare: Option<OwnedFd>,
 }
 
 impl Monitor {
@@ -130,6 +127,7 @@ impl Monitor {
         if let Some(clock) = &clock {
             poller.add(clock.timer(), Token::Clock)?;
         }
+        let spare = fcntl_dupfd_cloexec(&spool, 0).ok();
         let inspect_until = served.agent.inspect_only.then(|| Instant::now() + FIRST_DOOR);
         Ok(Self {
             agent: served.agent,
@@ -158,6 +156,7 @@ impl Monitor {
             port_interest: (true, false),
             held_up: false,
             next_number: 1,
+            spare,
         })
     }
 
@@ -299,98 +298,5 @@ impl Monitor {
         let number = self.next_number;
         self.next_number += 1;
         number
-    }
-
-    fn accept(&mut self) {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        for _ in 0..DOORS {
-            match accept_with(&self.listener, flags) {
-                Ok(stream) if self.doors.len() < DOORS && self.ending.is_none() => {
-                    let number = self.fresh_number();
-                    if self.poller.add(&stream, Token::Door(number)).is_ok() {
-                        self.inspect_until = None;
-                        self.doors.insert(number, Door::new(stream));
-                    }
-                }
-                // Turned away by being closed.
-                Ok(_) => {}
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                // M may have far more descriptors than doors; were they all taken, nobody else
-                // would get in before some are free.
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Forgets a door and its calls; commands go on.
-    pub(super) fn drop_door(&mut self, number: u64) {
-        let Some(door) = self.doors.remove(&number) else { return };
-        self.poller.remove(&door.stream);
-        for (call, open) in &door.calls {
-            self.give_up((number, *call), open);
-        }
-        if self.agent.inspect_only && self.doors.is_empty() {
-            self.inspected();
-        }
-    }
-
-    /// Writes what waits on a door, takes the frames that were waiting for that, and goes on with
-    /// what was stalled by it.
-    fn advance(&mut self, number: u64) {
-        let mut behind = false;
-        let mut frames = 0;
-        loop {
-            let Some(door) = self.doors.get_mut(&number) else { return };
-            if door.flush().is_err() {
-                return self.drop_door(number);
-            }
-            if !door.is_full() {
-                let stalled = std::mem::take(&mut door.stalled);
-                if !door.held_credit.is_empty() {
-                    self.pass_credit(number);
-                }
-                if stalled {
-                    self.resume(number);
-                    continue;
-                }
-            }
-            // The guest has to read first; `settle` comes back to every door then.
-            if self.port.is_full() {
-                self.held_up = true;
-                behind = true;
-                break;
-            }
-            let Some(door) = self.doors.get_mut(&number) else { return };
-            match door.next_frame() {
-                Ok(Some(frame)) => {
-                    self.handle(number, frame);
-                    frames += 1;
-                    if frames == FRAMES {
-                        behind = true;
-                        self.touched.remove(&number);
-                        self.backlog.push(number);
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                Err(_) => return self.drop_door(number),
-            }
-        }
-        let Some(door) = self.doors.get_mut(&number) else { return };
-        let interest = (!behind && !door.is_full(), door.waiting() > 0);
-        if interest != door.interest {
-            door.interest = interest;
-            if self.poller.change(&door.stream, Token::Door(number), interest).is_err() {
-                self.drop_door(number);
-            }
-        }
-    }
-
-    fn resume(&mut self, number: u64) {
-        let Some(door) = self.doors.get(&number) else { return };
-        let calls: Vec<u32> = door.calls.keys().copied().collect();
-        for call in calls {
-            self.pump((number, call));
-        }
     }
 }
