@@ -19,7 +19,6 @@ pub mod lock;
 pub mod mount;
 pub mod network;
 pub mod process;
-pub mod processor;
 pub mod random;
 pub mod seccomp;
 pub mod seccomp_notify;

@@ -122,7 +122,7 @@ impl Vm {
         qemu.args(["-kernel", &text(kit.kernel.clone()), "-initrd", &at("initramfs")]);
         // A busy host keeps the kernel from finding it out, and then it has no timer; and makes it
         // believe that the counter is wrong, and then its clock is a coarse one.
-        let khz = pyro_sys::processor::counter_khz().unwrap();
+        let khz = pyro_sys::ticks::counter_khz().unwrap();
         qemu.args([
             "-append",
             &format!("console=ttyS0 panic=-1 quiet tsc=reliable tsc_early_khz={khz}"),

@@ -26,6 +26,7 @@ pub(crate) struct Agent {
     stream: Option<UnixStream>,
     decoder: Decoder,
     next_call: u32,
+    began: Instant,
 }
 
 impl Agent {
@@ -50,7 +51,14 @@ impl Agent {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Self { folder, child, stream: Some(ours), decoder: Decoder::default(), next_call: 0 }
+        Self {
+            folder,
+            child,
+            stream: Some(ours),
+            decoder: Decoder::default(),
+            next_call: 0,
+            began: Instant::now(),
+        }
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
@@ -80,6 +88,8 @@ impl Agent {
     fn next(&mut self) -> Option<FromVm> {
         let mut buffer = vec![0; 64 << 10];
         loop {
+            // What is waited for may drown in what else comes.
+            assert!(self.began.elapsed() < 4 * PATIENCE, "it never came");
             if let Some(frame) = self.decoder.next().unwrap() {
                 return Some(frame);
             }
