@@ -14,6 +14,7 @@ use std::{
         unix::fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -87,8 +88,10 @@ fn write(directory: &Path, file: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    // Two at once write two files and rename the same bytes over each other.
-    let part = directory.join(format!("{HASH}.{}", std::process::id()));
+    // Two at once, also of one process, write two files and rename the same bytes over each other.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let part = directory.join(format!("{HASH}.{}-{number}", std::process::id()));
     let _ = fs::remove_file(&part);
     let mut open = fs::OpenOptions::new().write(true).create_new(true).mode(0o500).open(&part)?;
     open.write_all(PROGRAM)?;
@@ -128,6 +131,19 @@ fn close_everywhere(open: fs::File, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_threads_at_once_install_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("guest");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| install(&directory).unwrap());
+            }
+        });
+        let names: Vec<_> = fs::read_dir(&directory).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
 
     #[test]
     fn a_damaged_file_is_replaced_and_a_good_one_kept() {

@@ -132,7 +132,10 @@ pub(super) fn attend(
             Ok(GuestMessage::Output { stream, bytes, .. }) => {
                 let granted = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 hear(context, stream, &bytes);
-                guest.send_on(call, HostMessage::Credit { bytes: granted }).or_fail()?;
+                match guest.send_on(call, HostMessage::Credit { bytes: granted }) {
+                    Err(GuestError::Gone) => return Ok(Attended::Gone),
+                    sent => sent.or_fail()?,
+                }
             }
             Ok(GuestMessage::Started { .. }) => {}
             // `Failed` here is an agent that does not know the command: the spool may.
