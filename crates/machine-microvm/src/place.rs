@@ -4,8 +4,7 @@
 //! lock           held by the monitor; who holds it, as text (pyro_launcher::lock)
 //! sock           the agent's socket, while a machine runs
 //! spool/         what the monitor writes down (pyro_protocol::spool)
-//! disk.qcow2     the changes; made by the first start, which knows its size
-//! disk.json      that size, and the blank disk that it stands on
+//! disk.qcow2     the changes; made by the first start, whose size disk.json keeps
 //! ```
 //!
 //! And for all workspaces, below `<home>/microvm`:

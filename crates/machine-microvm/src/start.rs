@@ -27,8 +27,8 @@ use crate::{
     template::{Held, Shape, TemplateState},
 };
 
-/// How long a monitor may take until its guest's agent answers.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a monitor may take until its guest's agent answers; it gives up before.
+const PATIENCE: Duration = Duration::from_secs(80);
 /// What QEMU takes besides the guest's memory, MiB.
 const OWN_MIB: u64 = 192;
 /// Threads of QEMU besides its processors'.
@@ -68,8 +68,9 @@ impl Host {
         image::placeholder(&self.place.placeholder())?;
         let mut beginning = self.beginning(&shape)?;
         let mut started = self.attempt(spec, &shape, &qemu, beginning.begin.clone());
-        // A damaged template is a failure of the launch: once, a fresh one is tried.
-        if let (Err(MachineError::Launch { .. }), Some(key)) = (&started, beginning.restored.take())
+        // Once, a fresh one is tried.
+        if let (Err(error), Some(key)) = (&started, beginning.restored.take())
+            && is_damage(error)
         {
             self.forget_template(&key)?;
             drop(beginning);
@@ -207,6 +208,14 @@ fn restore(held: &Held) -> Begin {
     Begin::Restore { ram: held.ram.clone(), state: held.state.clone() }
 }
 
+/// Whether a start may have failed by its template: QEMU could not restore it, or the guest ended
+/// before it was awake. What the guest itself reports, and a host that is too slow, are something
+/// else.
+fn is_damage(error: &MachineError) -> bool {
+    let MachineError::Launch { step, source, .. } = error else { return false };
+    ["restore", "awaken"].contains(&step.as_str()) && !source.to_string().contains("too long")
+}
+
 fn is_full(error: &MachineError) -> bool {
     let (MachineError::System { source, .. } | MachineError::Launch { source, .. }) = error else {
         return false;
@@ -312,6 +321,18 @@ mod tests {
         for spec in wrong {
             assert!(matches!(can(&spec), Err(MachineError::Unsupported { .. })), "{spec:?}");
         }
+    }
+
+    #[test]
+    fn only_what_a_template_can_cause_makes_another() {
+        let failed = |step: &str, why: &str| {
+            let source = io::Error::other(why.to_owned());
+            is_damage(&MachineError::Launch { step: step.into(), what: "the VM".into(), source })
+        };
+        assert!(failed("restore", "QEMU refused") && failed("awaken", "QEMU ended"));
+        assert!(!failed("restore", "it takes too long"));
+        assert!(!failed("awaken the VM:", "No space left on device"));
+        assert!(!failed("clone", "Operation not permitted"));
     }
 
     #[test]

@@ -25,8 +25,8 @@ use crate::{
     session::{Host, unexpected},
 };
 
-/// How long a boot may take, emulated, on a host with much to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a boot may take, emulated, on a host with much to do; the monitor gives up before.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(80);
 
 impl Host {
     /// The template with these facts, made when it is missing.
