@@ -55,7 +55,14 @@ impl Engine {
             MachineKind::Container => self.machine(kind)?,
             MachineKind::Microvm => self.fit_for_microvm()?,
         };
-        let chosen = self.environment(&environment, context)?;
+        let unnamed = request.environment.is_none();
+        let chosen = self.environment(&environment, context).map_err(|failure| {
+            if unnamed && failure.code == Code::EnvironmentMissing {
+                // Leaving it out, which is what else would be said, is what was done.
+                return failure.hint(format!("`pyro env pull {environment}` gets it"));
+            }
+            failure
+        })?;
         // More than the server allows is refused where it was asked for, else cut.
         let ceiling = |what: &str, asked: Option<u64>, default: u64, most: Option<u64>| {
             let most = most.unwrap_or(u64::MAX);
