@@ -15,7 +15,7 @@ use pyro_machine::MachineError;
 use pyro_sys::Context;
 
 use crate::{
-    once::once,
+    once::{beside, once},
     place::Place,
     programs::{MKE2FS, Program},
 };
@@ -24,6 +24,8 @@ use crate::{
 const ID_AT: u64 = 1024 + 0x68;
 /// A journal of this many MiB at most: it is written over and over, in the workspace's disk.
 const JOURNAL_MIB: u64 = 16;
+/// Files of 64 KiB that stand for room.
+const BALLAST_FILES: u32 = 16;
 
 /// The id of a file system, in hexadecimal digits.
 pub(crate) fn id_of(path: &Path) -> Result<String, MachineError> {
@@ -65,16 +67,33 @@ fn make(program: &Path, part: &Path, mib: u64, wish: &str) -> Result<(), Machine
     let itable = if wish.is_empty() { 1 } else { 0 };
     let extended = format!("lazy_itable_init={itable},lazy_journal_init=1,nodiscard{wish}");
     let journal = (mib / 16).clamp(4, JOURNAL_MIB);
+    let content = content(part)?;
     let output = Command::new(program)
         .env_clear()
         .args(["-q", "-F", "-t", "ext4", "-L", "pyro", "-m", "0", "-b", "4096"])
-        .args(["-J", &format!("size={journal}"), "-E", &extended])
-        .arg(part)
+        .args(["-J", &format!("size={journal}"), "-E", &extended, "-d"])
+        .args([&*content, part])
         .stdin(Stdio::null())
         .output()
-        .doing("start", program.display())
-        .map_err(failure)?;
+        .doing("start", program.display());
+    let removed = fs::remove_dir_all(&content).doing("remove", content.display());
+    let output = output.map_err(failure)?;
+    removed.map_err(failure)?;
     said_well(MKE2FS, part, &output)
+}
+
+/// What a blank disk is made with: the ballast that the guest gives up when its disk is full
+/// (`crates/guest/src/microvm/ballast.rs`), in a directory beside the disk.
+fn content(part: &Path) -> Result<PathBuf, MachineError> {
+    let content = beside(part, "content");
+    let _ = fs::remove_dir_all(&content);
+    let ballast = content.join("ballast");
+    let make = || {
+        fs::create_dir_all(&ballast)?;
+        (0..BALLAST_FILES).try_for_each(|n| fs::write(ballast.join(n.to_string()), [1; 64 << 10]))
+    };
+    make().doing("make", ballast.display()).map_err(failure)?;
+    Ok(content)
 }
 
 /// A program that failed, with what it said.

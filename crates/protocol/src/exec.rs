@@ -64,7 +64,7 @@ pub struct Finished {
     pub stdout_bytes: u64,
     /// Bytes it wrote, kept or not.
     pub stderr_bytes: u64,
-    /// Processes of its tree that could not be ended within a second of killing.
+    /// Processes of its tree that could not be ended within the agent's bound for that.
     pub survivors: u32,
 }
 

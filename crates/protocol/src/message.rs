@@ -74,7 +74,7 @@ pub enum GuestMessage {
     Output { stream: pyro_model::OutputStream, offset: u64, bytes: Vec<u8> },
     /// Ends the call.
     Finished(exec::Finished),
-    /// Ends the call. `survivors` are processes that could not be ended within a second.
+    /// Ends the call. `survivors` are processes that could not be ended within its bound.
     Stopped { survivors: u32 },
     /// Ends the call.
     Listed(files::Listed),

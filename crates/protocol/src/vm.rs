@@ -1,24 +1,19 @@
 //! How a VM is started, and what crosses its one channel.
 //!
-//! pyro (P) starts `pyro-guest monitor` (M) exactly as it starts the launcher of containers
-//! (`launch`): a session of its own, a stream socket, the held lock. M is the VM's one process on
-//! the host besides QEMU (Q): it starts Q in a fence, drives it, multiplexes every door's
-//! connection onto the channel, writes the spool, and ends when Q ends. Q ends when M ends.
+//! pyro (P) starts `pyro-guest monitor` (M) as it starts the launcher of containers (`launch`): a
+//! session of its own, a stream socket, the held lock. M is the VM's one process on the host
+//! besides QEMU (Q): starts it in a fence, drives it, multiplexes every door's connection onto the
+//! channel, writes the spool. Each ends with the other.
+//!
+//! The channel is a virtio-serial port; frames as everywhere. `init`, process 1 of the VM, becomes
+//! the agent; at its `Waiting` a template is saved, and from there each clone goes on.
 //!
 //! ```text
 //! P -> M  VmLaunch                       (one length-bounded frame)
-//! M -> P  VmReport::Ready | Made | Failed  (the agent answers; the template or the probe is done)
-//! ```
-//!
-//! The channel is a virtio-serial port; frames as everywhere. `init` (process 1 of the VM, which
-//! becomes the agent) says `Waiting` and does nothing more until it is awakened: that is the moment
-//! at which a template is saved and from which each clone goes on. A restored clone says nothing
-//! before M's first frame.
-//!
-//! ```text
-//! V -> M  Waiting                        (cold boot only: the template was saved after it)
+//! V -> M  Waiting                        (cold boot only)
 //! M -> V  Awaken                         (entropy, clock, names, what to mount)
 //! V -> M  Awake | Failed                 (calls are taken from here on)
+//! M -> P  VmReport                       (the agent answers; the template or probe is done)
 //! M -> V  Host(HostFrame) …              V -> M  Guest(GuestFrame), Logged, Output …
 //! V -> M  Ended                          (disks are synced; M ends Q)
 //! ```

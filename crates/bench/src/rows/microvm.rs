@@ -92,7 +92,7 @@ fn boots(bench: &Bench, Prepared { pyro, isolation }: &Prepared) -> Result<Row> 
         let force = ["prepare", ENVIRONMENT, "--machine", "microvm", "--force", "--json"];
         let said = pyro.call(&force).output()?;
         let reply: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
-        let Some(boot) = reply["template_ms"].as_f64() else {
+        let Some(boot) = reply["prepare_ms"].as_f64() else {
             return Err(crate::error::BenchError::Reply { what: "pyro prepare", said });
         };
         samples.value(boot);

@@ -21,7 +21,7 @@ use super::{
     connection::Call,
     exec::Caller,
     serve::Agent,
-    sweep::{BOUND, Sweep, Swept},
+    sweep::{Sweep, Swept},
     timers::Due,
     tree::{self, Process},
 };
@@ -79,10 +79,10 @@ impl Agent {
     }
 
     pub(super) fn sweep_all(&mut self) {
-        let now = Instant::now();
+        let (now, bound) = (Instant::now(), self.sweep_bound());
         if let Some(ending) = &mut self.ending {
-            ending.sweep = Some(Sweep::new(now));
-            self.timers.set(now + BOUND, Due::ShutdownBound);
+            ending.sweep = Some(Sweep::new(now, bound));
+            self.timers.set(now + bound, Due::ShutdownBound);
             self.sweeping.insert(ALL);
         }
     }

@@ -1,4 +1,4 @@
-//! Ending one command's whole tree: a signal, a grace time, then a sweep of at most a second.
+//! Ending one command's whole tree: a signal, a grace time, then a sweep of at most a second (in a VM ten).
 //!
 //! When the sweep does not come to an end, the machine is ended instead, since the end of process
 //! 1 ends everything; the callers are told how many processes were left.
@@ -19,7 +19,7 @@ use super::{
     exec::{Caller, Stop},
     refusal::{Answer, from_errno, refuse},
     serve::Agent,
-    sweep::{BOUND, Sweep, Swept},
+    sweep::{BOUND, BOUND_IN_VM, Sweep, Swept},
     timers::Due,
     tree::{self, Process},
 };
@@ -121,14 +121,21 @@ impl Agent {
         self.tree_changed(number);
     }
 
+    /// The longest that ending a tree may take here.
+    pub(super) fn sweep_bound(&self) -> Duration {
+        // Only a VM has a cgroup of its own for commands.
+        if self.config.cgroup.is_some() { BOUND_IN_VM } else { BOUND }
+    }
+
     pub(super) fn begin_sweep(&mut self, number: u64) {
         let now = Instant::now();
-        let timer = self.timers.set(now + BOUND, Due::Bound(number));
+        let bound = self.sweep_bound();
+        let timer = self.timers.set(now + bound, Due::Bound(number));
         let Some(stop) = self.active(number).and_then(|active| active.stop.as_mut()) else {
             return self.timers.cancel(timer);
         };
         stop.timer = Some(timer);
-        stop.sweep = Some(Sweep::new(now));
+        stop.sweep = Some(Sweep::new(now, bound));
         self.sweeping.insert(number);
     }
 

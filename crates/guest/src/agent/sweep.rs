@@ -20,15 +20,16 @@ use super::tree::Process;
 
 /// The longest that ending a tree may take, from the first SIGSTOP on.
 pub(super) const BOUND: Duration = Duration::from_secs(1);
-/// How much of it is spent on stopping a tree that does not hold still.
-const FREEZE: Duration = Duration::from_millis(600);
+/// The same in a VM, whose processors may be emulated by a busy host.
+pub(super) const BOUND_IN_VM: Duration = Duration::from_secs(10);
 
 const SIGKILL: i32 = 9;
 const SIGSTOP: i32 = 19;
 
 #[derive(Debug)]
 pub(super) struct Sweep {
-    began: Instant,
+    /// Until when what does not hold still is stopped again.
+    freeze_until: Instant,
     killing: bool,
     seen: BTreeSet<i32>,
     /// The last look found nothing.
@@ -47,8 +48,14 @@ pub(super) enum Swept {
 }
 
 impl Sweep {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, killing: false, seen: BTreeSet::new(), empty: false }
+    /// One that may take `bound`: the larger part of it for stopping a tree that does not hold still.
+    pub(super) fn new(now: Instant, bound: Duration) -> Self {
+        Self {
+            freeze_until: now + bound * 3 / 5,
+            killing: false,
+            seen: BTreeSet::new(),
+            empty: false,
+        }
     }
 
     /// Acts on the tree as it is now.
@@ -71,7 +78,7 @@ impl Sweep {
         if self.killing {
             return if fresh { Swept::More } else { Swept::Dying };
         }
-        if !fresh || now.duration_since(self.began) > FREEZE {
+        if !fresh || now > self.freeze_until {
             self.killing = true;
             self.seen.clear();
         }
@@ -86,7 +93,7 @@ mod tests {
     #[test]
     fn one_empty_look_is_no_proof() {
         let now = Instant::now();
-        let mut sweep = Sweep::new(now);
+        let mut sweep = Sweep::new(now, BOUND);
         assert_eq!(sweep.step(&[], now), Swept::More);
         assert_eq!(sweep.step(&[], now), Swept::Gone);
     }

@@ -17,6 +17,7 @@ use pyro_sys::{
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 
 use super::{
+    ballast,
     boot::{self, Ground},
     cgroup, identity,
 };
@@ -69,6 +70,7 @@ fn build(awaken: &Awaken, ground: &Ground) -> Result<Made> {
         read_only: false,
     })?;
     scratch.park(&disk)?;
+    ballast::make_room(&disk)?;
     let mut seeds = Vec::new();
     for name in boot::seeds().take(awaken.seeds as usize) {
         let source = Some(boot::disk(&ground.disks, &name).ok_or_else(|| missing(&name))?);

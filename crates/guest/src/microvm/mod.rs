@@ -14,6 +14,7 @@
 //! is told to the monitor, and the machine ends. The monitor is trusted, commands are not.
 
 mod awaken;
+mod ballast;
 mod boot;
 mod cgroup;
 mod channel;
