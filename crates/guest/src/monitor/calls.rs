@@ -3,6 +3,8 @@
 //! A door numbers its calls itself; on the channel each gets a number of its own, which is not
 //! used again before four billion others were.
 
+use std::time::Instant;
+
 use pyro_protocol::{
     GuestFrame, GuestMessage, HostFrame, HostMessage, VERSION, message::RefusalKind, vm::ToVm,
 };
@@ -25,6 +27,7 @@ impl Monitor {
     /// Takes one frame of a door.
     pub(super) fn handle(&mut self, number: u64, frame: HostFrame) {
         let caller = (number, frame.call);
+        self.last_use = Instant::now();
         let Some(door) = self.doors.get_mut(&number) else { return };
         match &frame.message {
             HostMessage::Hello { version } => {

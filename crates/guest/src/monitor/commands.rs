@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     os::fd::AsFd,
+    time::{Duration, Instant},
 };
 
 use pyro_model::{ExecId, ExecState, OutputStream, time::Timestamp};
@@ -41,6 +42,8 @@ pub(super) struct Command {
     /// The log has its start: the guest took it.
     logged: bool,
     finished: Option<Finished>,
+    /// When its time is over.
+    due: Instant,
     /// Calls that follow it or wait for its end.
     waiters: Vec<Caller>,
 }
@@ -73,6 +76,14 @@ impl Follower {
     }
 }
 
+impl Commands {
+    /// When the time of the first is over that has not ended.
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        let running = self.all.values().filter(|command| command.finished.is_none());
+        running.map(|command| command.due).min()
+    }
+}
+
 impl Monitor {
     /// Has the guest start it, and follows it.
     pub(super) fn start_command(
@@ -98,8 +109,10 @@ impl Monitor {
             outputs: STREAMS.map(output),
             logged: false,
             finished: None,
+            due: Instant::now() + Duration::from_millis(start.timeout_ms.min(u32::MAX.into())),
             waiters: vec![caller],
         };
+        self.expect_end(command.due);
         self.commands.by_id.insert(start.exec.clone(), number);
         self.commands.all.insert(number, command);
         let follow = std::mem::replace(&mut start.follow, Follow::End);

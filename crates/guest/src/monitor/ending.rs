@@ -62,9 +62,14 @@ impl Monitor {
         let _ = take_signal(self.signals.as_fd());
         if self.ending.is_none() {
             self.ends_as(End::Stopped(StopReason::Asked));
-            self.ending = Some(Ending::Syncing(Instant::now() + SYNC));
-            self.port.send(&ToVm::Sync);
+            self.sync_and_end();
         }
+    }
+
+    /// Has the guest write everything to its disk, and ends it.
+    pub(super) fn sync_and_end(&mut self) {
+        self.ending = Some(Ending::Syncing(Instant::now() + SYNC));
+        self.port.send(&ToVm::Sync);
     }
 
     pub(super) fn synced(&mut self) {
@@ -107,7 +112,7 @@ impl Monitor {
         match self.ending {
             Some(Ending::Syncing(until) | Ending::Quitting(until)) => Some(until),
             Some(Ending::Killed) => None,
-            None => self.inspect_until,
+            None => [self.inspect_until, self.overdue_at].into_iter().flatten().min(),
         }
     }
 
@@ -119,6 +124,7 @@ impl Monitor {
             Some(Ending::Syncing(_)) => self.quit(),
             Some(Ending::Quitting(_)) => self.kill(),
             Some(Ending::Killed) => {}
+            None if self.is_overdue() => self.look_for_overdue(),
             None => {
                 self.inspect_until = None;
                 self.inspected();

@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, path::Path};
 
 use pyro_protocol::vm::{Accelerator, Begin, SEED_DISKS, VmLaunch};
 use pyro_sys::{Context, Result, SysError};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 /// All of it.
 pub(super) struct Files {
@@ -52,6 +52,29 @@ impl Files {
                 Accelerator::Tcg => None,
             },
         })
+    }
+}
+
+/// What Q's own tables and its saved state take besides.
+const BESIDES: u64 = 64 << 20;
+
+impl Files {
+    /// The longest file that Q has a reason to write: the disk's size is that of the blank one,
+    /// and QEMU's tables take less than a hundredth of it.
+    ///
+    /// # Errors
+    /// A file cannot be looked at.
+    pub(super) fn longest(&self, launch: &VmLaunch) -> Result<u64> {
+        let disk = match self.disk.last() {
+            Some(blank) => fstat(blank).doing("look at", "the blank disk")?.st_size,
+            None => 0,
+        };
+        let disk = u64::try_from(disk).unwrap_or(0);
+        let ram = match launch.begin {
+            Begin::MakeTemplate { .. } => launch.memory_mib.saturating_mul(1 << 20),
+            Begin::Cold { .. } | Begin::Restore { .. } | Begin::Probe { .. } => 0,
+        };
+        Ok(disk.saturating_add(disk / 64).max(ram).saturating_add(BESIDES))
     }
 }
 

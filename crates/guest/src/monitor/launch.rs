@@ -37,6 +37,9 @@ use crate::container::{channel, launch::take_descriptors};
 
 /// How long pyro may take to send the launch.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after its time the guest may end a command, or itself when nobody uses it: many times
+/// what a well one needs on a busy host.
+const LENIENCE: Duration = Duration::from_secs(120);
 const SIGTERM: i32 = 15;
 
 /// Reads its `VmLaunch` from descriptor 0, and serves the VM until it has ended; the exit code.
@@ -103,10 +106,12 @@ fn run(
     let mut inherited = Inherited::new(theirs.console.try_clone().doing("copy", "a descriptor")?);
     let disk = files.disk.first().map(OwnedFd::try_clone).transpose();
     let disk = disk.doing("copy", "a descriptor")?;
+    let longest_file = files.longest(launch)?;
     let line = Line::new(launch, &mut files, theirs, &mut inherited);
     let state = line.state;
     let by_root = rustix::process::geteuid().is_root();
-    let plan = Plan { launch, arguments: line.into_arguments(launch)?, inherited, by_root };
+    let plan =
+        Plan { launch, arguments: line.into_arguments(launch)?, inherited, by_root, longest_file };
     let fenced = fence::start(plan, cgroups)?;
     // Not earlier: the maps of a hidden process's child are out of reach for whoever is not root.
     let prepared = process::hide().and_then(|()| sign(lock, fenced.pid, cgroups));
@@ -235,6 +240,7 @@ fn serve(
         process,
         signals: place.signals,
         disk,
+        lenience: LENIENCE,
     });
     let monitor = served.and_then(|served| Monitor::new(served, lines));
     let mut monitor = match monitor {

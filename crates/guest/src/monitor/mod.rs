@@ -25,6 +25,7 @@ mod ending;
 mod fence;
 mod files;
 mod launch;
+mod overdue;
 mod poller;
 mod port;
 mod qmp;

@@ -62,6 +62,8 @@ pub struct Served {
     pub signals: OwnedFd,
     /// The writable disk, synced after an orderly end.
     pub disk: Option<OwnedFd>,
+    /// How long after its time the guest may end what it was told to end by itself.
+    pub lenience: Duration,
 }
 
 /// Q's ends of its three sockets, as M uses them.
@@ -98,6 +100,11 @@ pub(super) struct Monitor {
     pub(super) ending: Option<Ending>,
     pub(super) over: bool,
     pub(super) inspect_until: Option<Instant>,
+    pub(super) lenience: Duration,
+    /// When a guest that keeps to nothing may be found out (`overdue`).
+    pub(super) overdue_at: Option<Instant>,
+    /// When a door last said something.
+    pub(super) last_use: Instant,
     pub(super) scratch: Vec<u8>,
     port_interest: (bool, bool),
     /// A door's frames wait for the guest to read.
@@ -128,8 +135,9 @@ impl Monitor {
             poller.add(clock.timer(), Token::Clock)?;
         }
         let spare = fcntl_dupfd_cloexec(&spool, 0).ok();
-        let inspect_until = served.agent.inspect_only.then(|| Instant::now() + FIRST_DOOR);
-        Ok(Self {
+        let now = Instant::now();
+        let inspect_until = served.agent.inspect_only.then(|| now + FIRST_DOOR);
+        let mut monitor = Self {
             agent: served.agent,
             listener: served.listener,
             process: served.process,
@@ -152,12 +160,17 @@ impl Monitor {
             ending: None,
             over: false,
             inspect_until,
+            lenience: served.lenience,
+            overdue_at: None,
+            last_use: now,
             scratch: vec![0; SCRATCH],
             port_interest: (true, false),
             held_up: false,
             next_number: 1,
             spare,
-        })
+        };
+        monitor.overdue_at = monitor.idle_limit().map(|limit| now + limit);
+        Ok(monitor)
     }
 
     /// Serves until Q has ended and everything of it is written down.

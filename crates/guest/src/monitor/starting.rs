@@ -190,7 +190,8 @@ impl Starting<'_> {
             return Err(SysError::invalid(step, &"the VM", "it takes too long"));
         }
         let heard = self.wait(left, writing)?;
-        while self.lines.console.fill() {}
+        // Once for each look at the clock: a flood has no end.
+        self.lines.console.fill();
         let mut scratch = [0; 4096];
         if heard.port {
             // Its end is told below, with the reason.
@@ -274,5 +275,43 @@ fn guests_error(step: &str, what: &str, errno: i32) -> SysError {
         call: "awaken the VM:",
         what: format!("{} {}", plain(step), plain(what)),
         source: std::io::Error::from_raw_os_error(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, io::Write as _, os::unix::net::UnixStream};
+
+    use super::{
+        super::{console::Console, port::Port, qmp::Qmp},
+        *,
+    };
+
+    #[test]
+    fn a_console_that_floods_does_not_stop_the_clock() {
+        let pair = || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            (ours, theirs)
+        };
+        let (console, mut flood) = pair();
+        let mut rest = console.try_clone().unwrap();
+        let ((port, _guest), (qmp, _qemu), (process, _end), (talk, _child), (pyro, _p)) =
+            (pair(), pair(), pair(), pair(), pair());
+        let pyro: OwnedFd = pyro.into();
+        while flood.write(&[b'x'; 4096]).is_ok() {}
+        let lines = Lines {
+            port: Port::new(port.into()),
+            qmp: Qmp::new(qmp.into()),
+            console: Console::new(console.into()),
+        };
+        let fenced = Fenced::played(process.into(), talk);
+        let mut starting = Starting { fenced, lines, opens: None, pyro: &pyro, signals: None };
+        starting.turn(Instant::now() + BOOT, "boot", false).unwrap();
+        let mut left = [0; 4096];
+        assert!(rest.read(&mut left).is_ok(), "a turn took all that was there");
+        let late = starting.hear_port(Instant::now() + Duration::from_millis(100), "boot");
+        assert!(late.unwrap_err().to_string().contains("too long"));
     }
 }

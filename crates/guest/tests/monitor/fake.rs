@@ -43,6 +43,11 @@ impl Played {
     }
 
     pub(crate) fn with(inspect_only: bool) -> Self {
+        Self::limited(inspect_only, 0, PATIENCE)
+    }
+
+    /// One that is unused for so long at most, and may be late by so much.
+    pub(crate) fn limited(inspect_only: bool, idle_ttl_s: u64, lenience: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("spool")).unwrap();
         let (port, guest) = UnixStream::pair().unwrap();
@@ -58,10 +63,11 @@ impl Played {
         let served = Served {
             listener: UnixListener::bind(folder.path().join("sock")).unwrap(),
             spool: fs::File::open(folder.path().join("spool")).unwrap().into(),
-            agent: AgentSpec { idle_ttl_s: 0, inspect_only, boot: [9; 16], at_ms: 0 },
+            agent: AgentSpec { idle_ttl_s, inspect_only, boot: [9; 16], at_ms: 0 },
             process: process.into(),
             signals: signals.into(),
             disk: None,
+            lenience,
         };
         let (port, control, console): (OwnedFd, OwnedFd, OwnedFd) =
             (port.into(), control.into(), console.into());

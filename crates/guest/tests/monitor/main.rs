@@ -9,5 +9,6 @@
 mod doors;
 mod fake;
 mod fence;
+mod overdue;
 mod real;
 mod vms;

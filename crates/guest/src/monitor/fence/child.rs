@@ -73,6 +73,8 @@ fn become_qemu(
     shown.enter()?;
     umask(Mode::from_raw_mode(0o077));
     process::limit(Resource::Nofile, OPEN_FILES)?;
+    // The disk's own bound is QEMU's to keep; this one holds also when QEMU is the guest's.
+    process::limit(Resource::Fsize, plan.longest_file)?;
     // 1 and not 0: with 0 the kernel still starts the host's crash handler, with 1 it does not.
     process::limit(Resource::Core, 1)?;
     capability::bound_to(Capabilities::NONE)?;

@@ -94,6 +94,39 @@ const REFUSED: [i64; 39] = [
     libc::SYS_quotactl,
 ];
 
+/// What changes a file beside its bytes: its owner may do it through a descriptor that only reads,
+/// and whoever is not root gives Q the id that owns the template and every image.
+const CHANGES: [i64; 13] = [
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_linkat,
+];
+
+/// As `CHANGES`, by the names of older programs.
+#[cfg(target_arch = "x86_64")]
+const CHANGES_OF_OLD: [i64; 7] = [
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+    libc::SYS_link,
+];
+
+/// Newer than the libraries that name calls.
+const SYS_FCHMODAT2: i64 = 452;
+
 /// The filter.
 #[must_use]
 pub(super) fn program() -> Vec<Instruction> {
@@ -111,8 +144,12 @@ pub(super) fn program() -> Vec<Instruction> {
     out.extend(always(libc::SYS_creat, REFUSE));
     out.extend(with_bits(libc::SYS_openat, 2, WRITES, ASK));
     out.extend(with_bits(libc::SYS_clone, 0, NEW_NAMESPACES, REFUSE));
+    // With it a broken-out guest would outlive M.
+    out.extend(when_equal(libc::SYS_prctl, libc::PR_SET_PDEATHSIG.unsigned_abs(), REFUSE));
     out.extend(ABSENT.into_iter().flat_map(|call| always(call, UNKNOWN)));
-    out.extend(REFUSED.into_iter().flat_map(|call| always(call, REFUSE)));
+    out.extend(REFUSED.into_iter().chain(CHANGES).flat_map(|call| always(call, REFUSE)));
+    #[cfg(target_arch = "x86_64")]
+    out.extend(CHANGES_OF_OLD.into_iter().flat_map(|call| always(call, REFUSE)));
     out.push(give(ALLOW));
     out
 }
@@ -123,6 +160,17 @@ fn with_bits(call: i64, argument: u32, bits: u32, verdict: u32) -> [Instruction;
         step(JUMP_IF_EQUAL, number(call), 0, 4),
         load(ARGUMENTS + 8 * argument),
         step(JUMP_IF_ANY_BIT, bits, 0, 1),
+        give(verdict),
+        give(ALLOW),
+    ]
+}
+
+/// This verdict when the first argument is that, else allowed.
+fn when_equal(call: i64, value: u32, verdict: u32) -> [Instruction; 5] {
+    [
+        step(JUMP_IF_EQUAL, number(call), 0, 4),
+        load(ARGUMENTS),
+        step(JUMP_IF_EQUAL, value, 0, 1),
         give(verdict),
         give(ALLOW),
     ]
@@ -205,5 +253,18 @@ mod tests {
         assert_eq!(ask(libc::SYS_clone, [0x003d_0f00, 0, 0]), ALLOW, "a thread");
         assert_eq!(ask(libc::SYS_clone, [0x1000_0000, 0, 0]), REFUSE);
         assert_eq!(ask(libc::SYS_read, [0; 3]), ALLOW);
+    }
+
+    #[test]
+    fn files_that_are_only_read_cannot_be_changed_by_their_owner() {
+        for call in [libc::SYS_fchmod, SYS_FCHMODAT2, libc::SYS_utimensat, libc::SYS_fsetxattr] {
+            assert_eq!(ask(call, [0; 3]), REFUSE, "{call}");
+        }
+    }
+
+    #[test]
+    fn the_end_with_the_monitor_cannot_be_taken_back() {
+        assert_eq!(ask(libc::SYS_prctl, [1, 0, 0]), REFUSE, "PR_SET_PDEATHSIG");
+        assert_eq!(ask(libc::SYS_prctl, [15, 0, 0]), ALLOW, "PR_SET_NAME");
     }
 }

@@ -65,6 +65,14 @@ pub(super) struct Fenced {
     talk: UnixStream,
 }
 
+#[cfg(test)]
+impl Fenced {
+    /// One that a test plays.
+    pub(super) fn played(process: OwnedFd, talk: UnixStream) -> Self {
+        Self { pid: 0, process, talk }
+    }
+}
+
 /// What Q is made of.
 pub(super) struct Plan<'a> {
     pub(super) launch: &'a VmLaunch,
@@ -72,6 +80,8 @@ pub(super) struct Plan<'a> {
     pub(super) inherited: Inherited,
     /// M is root: it may map any id, and leave all groups.
     pub(super) by_root: bool,
+    /// The longest file that Q may make of those that it may write.
+    pub(super) longest_file: u64,
 }
 
 /// Clones C and lets it go on up to QEMU's first instruction.
