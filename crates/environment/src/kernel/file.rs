@@ -42,3 +42,29 @@ pub(super) fn read(files: impl Iterator<Item = PathBuf>) -> Result<BTreeMap<Stri
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let room = tempfile::tempdir().unwrap();
+        let pipe = |path: &Path| {
+            mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        };
+        let image = room.path().join("vmlinuz");
+        pipe(&image);
+        for path in [&image, Path::new("/dev/zero"), room.path()] {
+            let error = gather(path).unwrap_err().to_string();
+            assert!(error.contains("it is no file"), "{error}");
+        }
+        std::fs::remove_file(&image).unwrap();
+        std::fs::write(&image, image::made_up("6.1")).unwrap();
+        std::fs::create_dir(room.path().join("vmlinuz.modules")).unwrap();
+        pipe(&room.path().join("vmlinuz.modules/erofs.ko"));
+        assert!(gather(&image).unwrap_err().to_string().contains("it is no file"));
+    }
+}

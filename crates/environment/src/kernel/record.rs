@@ -1,10 +1,12 @@
 //! What is known about an installed kernel: `kernel.json` beside it, and the checks against it.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use pyro_model::Timestamp;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -128,12 +130,17 @@ fn digest(release: &str, parts: &[Part]) -> Digest {
     Digest::of(&hash.finalize())
 }
 
-/// A whole file of at most `most` bytes.
+/// A whole file of at most `most` bytes. What is no file is refused: a pipe would be waited for
+/// as long as nobody writes to it.
 pub(super) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let failed = |e| KernelError::io("read", path, e);
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(KernelError::unusable(path, "it is no file"));
+    }
     let mut content = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut content))
-        .map_err(|e| KernelError::io("read", path, e))?;
+    file.take(most + 1).read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > most {
         return Err(KernelError::unusable(path, format!("it is larger than {most} bytes")));
     }
