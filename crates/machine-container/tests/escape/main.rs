@@ -34,6 +34,18 @@ macro_rules! ways {
 }
 
 ways!(
-    agent, cgroups, descriptors, devices, host_files, kernel, keyrings, layers, mounts, namespaces,
-    processes, setuid, sockets, tracing,
+    agent,
+    cgroups,
+    descriptors,
+    devices,
+    host_files,
+    kernel,
+    keyrings,
+    layers,
+    mounts,
+    namespaces,
+    processes,
+    setuid,
+    sockets,
+    tracing,
 );
