@@ -61,11 +61,8 @@ fn clones(bench: &Bench, Prepared { pyro, isolation }: &Prepared) -> Result<Row>
     // The images of both seeds are made by the rounds that do not count.
     let turn = |project| -> Turn<'_> { Box::new(move || create_and_exec(pyro, project)) };
     let run = pyro.call(&["run", ENVIRONMENT, "--machine", "microvm", "--", "true"]);
-    let turns: Vec<(&'static str, Turn<'_>)> = vec![
-        (SMALL, turn(small)),
-        (LARGE, turn(large)),
-        (RUN, Box::new(move || run.time())),
-    ];
+    let turns: Vec<(&'static str, Turn<'_>)> =
+        vec![(SMALL, turn(small)), (LARGE, turn(large)), (RUN, Box::new(move || run.time()))];
     let title = format!("{isolation}: a clone of the template to its first command");
     let mut row = Row::new(title).measure(bench.rounds(20), turns)?.goal(LARGE, 1.25, SMALL);
     row.bounds.push((SMALL, 250.0));
