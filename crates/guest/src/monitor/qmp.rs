@@ -29,6 +29,8 @@ pub(super) enum Said {
 pub(super) struct Qmp {
     socket: OwnedFd,
     buffer: Vec<u8>,
+    /// Where the first line begins that was not taken yet.
+    start: usize,
     next: u64,
 }
 
@@ -50,7 +52,7 @@ struct Failure {
 impl Qmp {
     /// `socket` does not block.
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, buffer: Vec::new(), next: 1 }
+        Self { socket, buffer: Vec::new(), start: 0, next: 1 }
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -80,7 +82,8 @@ impl Qmp {
         Ok(number)
     }
 
-    /// Takes what has arrived; `false` once QEMU is gone.
+    /// Takes what has arrived, or of a flood a part; `false` once QEMU is gone. Lines are taken
+    /// (`next`) before there is more.
     ///
     /// # Errors
     /// A line is too long.
@@ -94,7 +97,11 @@ impl Qmp {
                 Err(Errno::INTR) => {}
                 Err(_) => return Ok(false),
             }
-            if self.buffer.len() > LONGEST {
+            let waiting = &self.buffer[self.start..];
+            if waiting.len() > LONGEST {
+                if waiting.contains(&b'\n') {
+                    return Ok(true);
+                }
                 return Err(SysError::invalid("hear from", &"QEMU", "its line is too long"));
             }
         }
@@ -105,11 +112,14 @@ impl Qmp {
     /// # Errors
     /// It is no object of the protocol.
     pub(super) fn next(&mut self) -> Result<Option<Said>> {
-        let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') else {
+        let waiting = &self.buffer[self.start..];
+        let Some(end) = waiting.iter().position(|byte| *byte == b'\n') else {
+            self.buffer.drain(..self.start);
+            self.start = 0;
             return Ok(None);
         };
-        let line: Vec<u8> = self.buffer.drain(..=end).collect();
-        understand(&line).map(Some)
+        self.start += end + 1;
+        understand(&waiting[..=end]).map(Some)
     }
 }
 
@@ -192,6 +202,24 @@ mod tests {
         let _ = writer.join().unwrap();
         for line in ["nonsense\n", "[]\n", "{\"error\": 5}\n", "{\"id\": \"a\"}\n"] {
             assert!(understand(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn many_lines_at_once_are_no_long_line() {
+        let (mut qmp, mut qemu) = pair();
+        let line = "{\"event\": \"BLOCK_IO_ERROR\", \"data\": {\"reason\": \"No space left\"}}\r\n";
+        // More than one line may have, and less than the socket takes.
+        let count = 3 * LONGEST / 2 / line.len();
+        qemu.write_all(line.repeat(count).as_bytes()).unwrap();
+        let mut seen = 0;
+        while seen < count {
+            assert!(qmp.fill().unwrap());
+            while let Some(said) = qmp.next().unwrap() {
+                assert_eq!(said, Said::Event("BLOCK_IO_ERROR".to_owned(), None));
+                seen += 1;
+            }
+            assert!(qmp.buffer.len() < LONGEST);
         }
     }
 

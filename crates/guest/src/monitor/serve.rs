@@ -301,7 +301,8 @@ impl Monitor {
     /// What QEMU tells while the VM runs needs no answer; it is read so that it never waits.
     fn read_control(&mut self) {
         let open = matches!(self.qmp.fill(), Ok(true));
-        while let Ok(Some(_)) = self.qmp.next() {}
+        // Also what is no line of the protocol.
+        while !matches!(self.qmp.next(), Ok(None)) {}
         if !open {
             self.poller.remove(self.qmp.socket());
         }
