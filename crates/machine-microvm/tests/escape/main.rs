@@ -2,6 +2,7 @@
 //! to the host's kernel, a VM's cannot do to its own.
 
 #![expect(
+    clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test program: what the lint's own exception for tests does not see as one"
 )]
