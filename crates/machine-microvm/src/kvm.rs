@@ -123,6 +123,8 @@ impl Host {
         let kernel = self.kernel()?;
         let initramfs = initramfs::initramfs(&self.place, kernel)?;
         let scratch = self.place.scratch(scratch);
+        // Two at once would each end the other's guest for one that a crash left.
+        let _guard = Guard::take(&scratch)?;
         discard(&scratch)?;
         directory_of_ours(&scratch)?;
         let begin = Begin::Probe { kernel: kernel.image.clone(), initramfs };

@@ -33,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(80);
 const OWN_MIB: u64 = 192;
 /// Threads of QEMU besides its processors'.
 const OWN_THREADS: u64 = 128;
+/// Processors of the machine that QEMU emulates.
+const MOST_CPUS: u32 = 288;
+/// A kernel and the agent do not start with less.
+const LEAST_MEMORY_MIB: u64 = 96;
+/// Allowed on every host.
+const ALWAYS_MEMORY_MIB: u64 = 4_096;
 /// How long a monitor may take to end in good order, with its guest's disk written, before it is
 /// killed; its own steps have shorter deadlines.
 const TO_SYNC: Duration = Duration::from_secs(8);
@@ -201,7 +207,26 @@ fn can(spec: &MachineSpec) -> Result<(), MachineError> {
             "a snapshot flattens them",
         );
     }
+    let Limits { cpus, memory_mib, .. } = spec.limits;
+    if cpus > MOST_CPUS {
+        return unsupported(&format!("cpus is {cpus}"), &format!("at most {MOST_CPUS}"));
+    }
+    let most = most_memory_mib();
+    if !(LEAST_MEMORY_MIB..=most).contains(&memory_mib) {
+        return unsupported(
+            &format!("memory_mib is {memory_mib}"),
+            &format!("between {LEAST_MEMORY_MIB} and {most}"),
+        );
+    }
     Ok(())
+}
+
+/// What the host has: a guest's kernel writes to a part of all its memory when it boots, and a
+/// template keeps that. A host of little memory may have its guests swapped.
+fn most_memory_mib() -> u64 {
+    let host = rustix::system::sysinfo();
+    let bytes = u128::from(host.totalram) * u128::from(host.mem_unit);
+    u64::try_from(bytes >> 20).unwrap_or(u64::MAX).max(ALWAYS_MEMORY_MIB)
 }
 
 fn restore(held: &Held) -> Begin {
@@ -317,6 +342,10 @@ mod tests {
             MachineSpec { binds: vec![bind], ..spec() },
             MachineSpec { also_at: Some("/a".into()), ..spec() },
             MachineSpec { tree_lowers: vec!["/a".into(); SEED_DISKS + 1], ..spec() },
+            MachineSpec { limits: Limits { cpus: MOST_CPUS + 1, ..spec().limits }, ..spec() },
+            MachineSpec { limits: Limits { memory_mib: 95, ..spec().limits }, ..spec() },
+            MachineSpec { limits: Limits { memory_mib: 1 << 24, ..spec().limits }, ..spec() },
+            MachineSpec { limits: Limits { memory_mib: u64::MAX, ..spec().limits }, ..spec() },
         ];
         for spec in wrong {
             assert!(matches!(can(&spec), Err(MachineError::Unsupported { .. })), "{spec:?}");

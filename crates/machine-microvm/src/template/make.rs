@@ -15,6 +15,7 @@ use pyro_launcher::{
 use pyro_machine::{MachineError, image_of};
 use pyro_protocol::vm::{Begin, VmReport};
 use pyro_sys::Context;
+use rustix::fs::statvfs;
 
 use super::{FACTS, Facts, Held, RAM, STATE, Shape, USED};
 use crate::{
@@ -27,6 +28,9 @@ use crate::{
 
 /// How long a boot may take, emulated, on a host with much to do; the monitor gives up before.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(80);
+
+/// A file system with less room than this counts as full.
+const LEAST_ROOM: u64 = 4 << 20;
 
 impl Host {
     /// The template with these facts, made when it is missing.
@@ -52,8 +56,9 @@ impl Host {
             fs::rename(&part, &directory).doing("keep", directory.display()).map_err(failure)
         });
         if let Err(error) = made {
+            let no_room = has_no_room(&part);
             let _ = discard(&part);
-            return Err(error);
+            return Err(if no_room { full(&directory) } else { error });
         }
         self.hold(&key).ok_or_else(|| MachineError::System {
             step: "use",
@@ -115,6 +120,20 @@ pub(crate) fn discard(scratch: &Path) -> Result<(), MachineError> {
             Err(error).doing("remove", scratch.display()).map_err(failure)
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the template may have failed for want of room: its RAM is a sparse file in which QEMU
+/// works, and which ends it by a signal when it cannot grow.
+fn has_no_room(part: &Path) -> bool {
+    statvfs(part).is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) < LEAST_ROOM)
+}
+
+fn full(directory: &Path) -> MachineError {
+    MachineError::System {
+        step: "make",
+        what: directory.display().to_string(),
+        source: io::Error::from(io::ErrorKind::StorageFull),
     }
 }
 

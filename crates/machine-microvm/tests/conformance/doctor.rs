@@ -23,6 +23,13 @@ pub(crate) fn doctor(home: &Home) {
     let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names, ["qemu", "erofs_utils", "e2fsprogs", "microvm_kernel", "kvm", "microvm"]);
     assert_eq!(rows[4].ok, verdict.works);
+    // Two at once: neither takes the other's guest for one that a crash left.
+    std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(|| checks(&home.machine, false)));
+        for rows in both.map(|one| one.join().unwrap()) {
+            assert!(rows[5].ok, "{:?}", rows[5]);
+        }
+    });
 }
 
 pub(crate) fn no_kernel(home: &Home) {
