@@ -155,6 +155,14 @@ impl IntoFailure for GuestError {
     }
 }
 
+/// Characters of a guest's own words that are passed on.
+const SAID_MOST: usize = 4_000;
+
+/// What a guest says, bounded, and without what a terminal would obey.
+fn said(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_MOST).collect()
+}
+
 impl IntoFailure for Refusal {
     fn into_failure(self) -> Failure {
         let (code, hint) = match self.kind {
@@ -183,7 +191,7 @@ impl IntoFailure for Refusal {
                 (Code::MachineFailed, "workspace_status says how the workspace stands")
             }
         };
-        let failure = Failure::new(code, self.message).detail("what", self.what);
+        let failure = Failure::new(code, said(&self.message)).detail("what", said(&self.what));
         if hint.is_empty() { failure } else { failure.hint(hint) }
     }
 }
@@ -303,5 +311,15 @@ mod tests {
             source: std::io::Error::other("why"),
         };
         assert_eq!(error.into_failure().message, "failed to open /x: why");
+    }
+
+    #[test]
+    fn a_guest_that_refuses_at_length_is_cut_short_and_moves_no_cursor() {
+        let words = format!("open it\u{1b}[2J{}", "x".repeat(1 << 20));
+        let refusal = Refusal { kind: RefusalKind::System, what: words.clone(), message: words };
+        let failure = refusal.into_failure();
+        assert_eq!(failure.message.chars().count(), SAID_MOST);
+        assert!(failure.message.starts_with("open it [2J") && !failure.message.contains('\u{1b}'));
+        assert!(failure.details["what"].as_str().unwrap().len() <= SAID_MOST);
     }
 }
