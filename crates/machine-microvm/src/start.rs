@@ -76,7 +76,7 @@ impl Host {
         let mut started = self.attempt(spec, &shape, &qemu, beginning.begin.clone());
         // Once, a fresh one is tried.
         if let (Err(error), Some(key)) = (&started, beginning.restored.take())
-            && is_damage(error)
+            && is_damage(error, self.is_young(&key))
         {
             self.forget_template(&key)?;
             drop(beginning);
@@ -235,10 +235,16 @@ fn restore(held: &Held) -> Begin {
 
 /// Whether a start may have failed by its template: QEMU could not restore it, or the guest ended
 /// before it was awake. What the guest itself reports, and a host that is too slow, are something
-/// else.
-fn is_damage(error: &MachineError) -> bool {
+/// else. A young template is not to blame for a guest that ends: a workspace's disk can be made so
+/// that its kernel dies of it, and would have the others' template made anew with every start.
+fn is_damage(error: &MachineError, young: bool) -> bool {
     let MachineError::Launch { step, source, .. } = error else { return false };
-    ["restore", "awaken"].contains(&step.as_str()) && !source.to_string().contains("too long")
+    let may_be = match step.as_str() {
+        "restore" => true,
+        "awaken" => !young,
+        _ => false,
+    };
+    may_be && !source.to_string().contains("too long")
 }
 
 fn is_full(error: &MachineError) -> bool {
@@ -356,12 +362,14 @@ mod tests {
     fn only_what_a_template_can_cause_makes_another() {
         let failed = |step: &str, why: &str| {
             let source = io::Error::other(why.to_owned());
-            is_damage(&MachineError::Launch { step: step.into(), what: "the VM".into(), source })
+            let error = MachineError::Launch { step: step.into(), what: "the VM".into(), source };
+            (is_damage(&error, false), is_damage(&error, true))
         };
-        assert!(failed("restore", "QEMU refused") && failed("awaken", "QEMU ended"));
-        assert!(!failed("restore", "it takes too long"));
-        assert!(!failed("awaken the VM:", "No space left on device"));
-        assert!(!failed("clone", "Operation not permitted"));
+        assert_eq!(failed("restore", "QEMU refused"), (true, true));
+        assert_eq!(failed("awaken", "QEMU ended"), (true, false));
+        assert_eq!(failed("restore", "it takes too long"), (false, false));
+        assert_eq!(failed("awaken the VM:", "No space left on device"), (false, false));
+        assert_eq!(failed("clone", "Operation not permitted"), (false, false));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) use make::discard;
 use std::{
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use pyro_machine::{MachineError, MachineSpec};
@@ -33,6 +33,8 @@ const RAM: &str = "ram";
 const STATE: &str = "state";
 const FACTS: &str = "facts.json";
 const USED: &str = "used";
+/// How long a template is taken to be as it was written.
+const YOUNG: Duration = Duration::from_secs(3_600);
 
 /// What a template is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +116,12 @@ impl Host {
 
     fn template(&self, key: &str) -> PathBuf {
         self.place.templates().join(key)
+    }
+
+    /// Whether it was made not long ago, so that its files are as they were written.
+    pub(crate) fn is_young(&self, key: &str) -> bool {
+        let made = fs::metadata(self.template(key).join(STATE)).and_then(|found| found.modified());
+        made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < YOUNG))
     }
 
     /// The template of that name for a start; `None` when there is none.
