@@ -84,7 +84,8 @@ impl Guard {
         let path = beside(of, "lock");
         let held = open(&path)?;
         let free = flock(&held, FlockOperation::NonBlockingLockExclusive).is_ok();
-        Ok((free && is_at(&held, &path)).then_some(Self { path, _held: held }))
+        // Only made for whoever has it: its end removes the file.
+        Ok((free && is_at(&held, &path)).then(|| Self { path, _held: held }))
     }
 }
 
@@ -168,6 +169,20 @@ mod tests {
         assert_eq!(times.into_inner(), 1);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o444);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_guard_that_is_held_stays_whoever_tries_to_take_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made");
+        let held = Guard::take(&path).unwrap();
+        for _ in 0..2 {
+            assert!(Guard::try_take(&path).unwrap().is_none());
+            assert!(beside(&path, "lock").exists());
+        }
+        drop(held);
+        assert!(!beside(&path, "lock").exists());
+        assert!(Guard::try_take(&path).unwrap().is_some());
     }
 
     #[test]

@@ -43,6 +43,8 @@ impl Host {
             match path.extension().and_then(|ending| ending.to_str()) {
                 Some(GONE) => discard(&path)?,
                 Some("part") => left_by_a_crash(&path)?,
+                // Taken and given back, it is gone.
+                Some("lock") => drop(Guard::try_take(&path.with_extension(""))?),
                 Some(_) => {}
                 None => collected.add(self.collect_one(&path, keep)?),
             }
@@ -54,6 +56,12 @@ impl Host {
     fn collect_one(&self, path: &Path, keep: Duration) -> Result<Option<u64>, MachineError> {
         let used = path.join(USED);
         let Ok(file) = OpenOptions::new().read(true).write(true).open(&used) else {
+            // Its maker puts it there with its mark, and is over by then.
+            if let Some(_guard) = Guard::try_take(path)?
+                && !used.exists()
+            {
+                discard(path)?;
+            }
             return Ok(None);
         };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || !is_at(&file, &used) {

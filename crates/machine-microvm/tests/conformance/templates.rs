@@ -87,12 +87,16 @@ pub(crate) fn collected(home: &Home) {
     let left = home.machine_directory().join("templates").join("0123.part");
     fs::create_dir(&left).unwrap();
     fs::write(left.join("ram"), "").unwrap();
+    let unmarked = home.machine_directory().join("templates").join("0456");
+    fs::create_dir(&unmarked).unwrap();
+    let lock = home.machine_directory().join("templates").join("0789.lock");
+    fs::write(&lock, "").unwrap();
     // A start in between counts as use.
     home.session(|session| assert_eq!(session.must("echo hi").unwrap(), "hi\n"));
     let collected = machine.collect(WEEK).unwrap();
     assert_eq!(collected.templates, all.len() as u64 - 1);
     assert_eq!(templates(home).len(), 1);
-    assert!(!left.exists());
+    assert!(!left.exists() && !unmarked.exists() && !lock.exists());
     assert_eq!(machine.collect(Duration::ZERO).unwrap().templates, 1);
     assert!(templates(home).is_empty());
     home.session(|session| assert_eq!(session.must("echo hi").unwrap(), "hi\n"));
