@@ -205,6 +205,10 @@ impl Engine {
         lock: &OperationLock,
     ) -> Result<Up, Failure> {
         let directory = self.layout().workspace(&record.id);
+        if record.machine == MachineKind::Microvm {
+            // Before anything is ended: without these there is no fresh one.
+            self.fit_for_microvm()?;
+        }
         let machine = self.machine(record.machine)?;
         let generation = self.store().begin_reset(&record.id).or_fail()?;
         crate::crash::point("reset.begun");

@@ -75,6 +75,9 @@ fn curated_environments_install_and_repair() {
         assert_eq!(reports.iter().filter_map(|report| report.percent).max(), Some(100));
         let rootfs = &pulled.installed.rootfs;
         assert_eq!(std::fs::read(rootfs.join("etc/machine-id")).unwrap(), b"");
+        let hosts = std::fs::read_to_string(rootfs.join("etc/hosts")).unwrap();
+        assert!(hosts.contains("127.0.0.1 localhost"), "{hosts}");
+        assert_eq!(std::fs::read(rootfs.join("etc/hostname")).unwrap(), b"localhost\n");
         let resolver = std::fs::symlink_metadata(rootfs.join("etc/resolv.conf")).unwrap();
         assert!(resolver.is_file() && resolver.len() == 0);
         let lists = std::fs::read_dir(rootfs.join("var/lib/apt/lists")).unwrap();
