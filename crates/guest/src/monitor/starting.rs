@@ -24,7 +24,7 @@ use super::{
 };
 
 /// A step of a VM that boots: an emulated one on a busy host needs seconds.
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_secs(30);
 /// A probe's: a `/dev/kvm` that does not work hangs more often than it says so.
 const PROBE: Duration = Duration::from_secs(20);
 /// A step of one that is restored.

@@ -29,6 +29,9 @@ use crate::{
 /// How long a boot may take, emulated, on a host with much to do; the monitor gives up before.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(80);
 
+/// Boots that are tried: an emulated kernel on a busy host hangs in about one of a hundred.
+const BOOTS: u32 = 3;
+
 /// A file system with less room than this counts as full.
 const LEAST_ROOM: u64 = 4 << 20;
 
@@ -49,8 +52,18 @@ impl Host {
         }
         progress("booting the environment once, as a template for this and later starts");
         let part = beside(&directory, "part");
-        discard(&part)?;
-        let made = self.make_in(&part, shape, facts).and_then(|()| {
+        let mut left = BOOTS;
+        let booted = loop {
+            discard(&part)?;
+            left -= 1;
+            match self.make_in(&part, shape, facts) {
+                Err(error) if left > 0 && is_hung(&error) => {
+                    progress("the boot hung, as emulated ones do now and then: booting again");
+                }
+                booted => break booted,
+            }
+        };
+        let made = booted.and_then(|()| {
             // One without its mark was half removed.
             discard(&directory)?;
             fs::rename(&part, &directory).doing("keep", directory.display()).map_err(failure)
@@ -112,6 +125,12 @@ impl Host {
     }
 }
 
+/// Whether the monitor gave up on a boot that did not come to its end.
+fn is_hung(error: &MachineError) -> bool {
+    let MachineError::Launch { step, what, .. } = error else { return false };
+    step == "boot" && what.contains("it takes too long")
+}
+
 /// Ends what may still run in a scratch directory, and removes it. Fine when it is not there.
 pub(crate) fn discard(scratch: &Path) -> Result<(), MachineError> {
     end::end(scratch, Manner::AskHolder(Duration::ZERO))?;
@@ -157,4 +176,21 @@ fn settle(path: &Path) -> Result<(), MachineError> {
         })
         .doing("keep", path.display())
         .map_err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_boot_without_an_end_is_tried_again() {
+        let launch = |step: &str, what: &str| MachineError::Launch {
+            step: step.to_owned(),
+            what: what.to_owned(),
+            source: io::Error::other("refused"),
+        };
+        assert!(is_hung(&launch("boot", "the VM: it takes too long; its console said: x")));
+        assert!(!is_hung(&launch("boot", "the VM: QEMU ended")));
+        assert!(!is_hung(&launch("restore", "the VM: it takes too long")));
+    }
 }
