@@ -5,7 +5,10 @@
 //! Promises: no unsafe code (that is `pyro-sys`), one thread, nothing unbounded.
 
 pub mod agent;
+mod bpf;
 pub mod container;
+mod holder;
 pub mod microvm;
 pub mod monitor;
+mod outbox;
 mod spool;

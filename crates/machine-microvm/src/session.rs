@@ -69,7 +69,6 @@ impl Host {
         VmLaunch {
             directory: directory.to_owned(),
             qemu: qemu.program.path.clone(),
-            qemu_version: qemu.version,
             accelerator,
             cpus: 1,
             memory_mib: 128,

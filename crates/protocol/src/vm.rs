@@ -50,8 +50,6 @@ pub struct VmLaunch {
     pub directory: PathBuf,
     /// QEMU's program.
     pub qemu: PathBuf,
-    /// QEMU's major and minor version.
-    pub qemu_version: (u32, u32),
     /// What runs the guest's instructions.
     pub accelerator: Accelerator,
     /// Virtual processors.

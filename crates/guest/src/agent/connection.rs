@@ -8,8 +8,7 @@
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 use pyro_protocol::{
-    CodecError, Decoder, GuestFrame, GuestMessage, encode,
-    message::{Refusal, RefusalKind},
+    CodecError, Decoder, GuestFrame, GuestMessage,
     vm::{FromVm, ToVm},
 };
 use rustix::{
@@ -19,11 +18,10 @@ use rustix::{
 use serde::Serialize;
 
 use super::{follow::Follower, jobs::Job};
+use crate::outbox::{MARK, Outbox, too_long};
 
-/// Bytes that may wait for the peer before nothing more is made for it.
-pub(super) const MARK: usize = 1 << 20;
-/// The same for what commands write, over a port: answers have room above it, so that a flood does
-/// not hold them up.
+/// Bytes that may wait before nothing more of what commands write is sent over a port: answers have
+/// room above it, so that a flood does not hold them up.
 pub(super) const OUTPUT_MARK: usize = MARK / 4;
 /// Calls that may be open at once on one connection.
 const CALLS: usize = 1_000;
@@ -35,8 +33,6 @@ const READS: usize = 4;
 const PORT_READS: usize = 64;
 /// A port copies each piece into memory of the kernel, in one run of pages.
 const PORT_PIECE: usize = 32 << 10;
-/// A buffer that grew past this is given back once it is empty.
-const KEPT_CAPACITY: usize = 64 << 10;
 
 /// A call that has not been answered to its end.
 pub(super) enum Call {
@@ -56,8 +52,7 @@ pub(super) struct Connection {
     pub(super) greeted: bool,
     is_port: bool,
     decoder: Decoder,
-    out: Vec<u8>,
-    sent: usize,
+    out: Outbox,
     /// What the poller was told: reading, writing.
     pub(super) interest: (bool, bool),
     /// Something could not be sent because too much waits already.
@@ -75,8 +70,7 @@ impl Connection {
             greeted: false,
             is_port: false,
             decoder: Decoder::default(),
-            out: Vec::new(),
-            sent: 0,
+            out: Outbox::default(),
             interest: (true, false),
             stalled: false,
         }
@@ -126,23 +120,17 @@ impl Connection {
 
     /// Whether the peer has to read before anything more is made for it.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting() >= MARK
+        self.out.is_full()
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.waiting()
     }
 
     /// Queues one answer.
     pub(super) fn answer(&mut self, call: u32, message: GuestMessage) {
         if self.queue_answer(GuestFrame { call, message }).is_err() {
-            let message = GuestMessage::Failed(Refusal {
-                kind: RefusalKind::TooLarge,
-                what: "the answer".to_owned(),
-                message: "send the answer: it is over the bound of one frame".to_owned(),
-            });
-            // A refusal is short: this one always fits.
-            let _ = self.queue_answer(GuestFrame { call, message });
+            let _ = self.queue_answer(GuestFrame { call, message: too_long() });
         }
     }
 
@@ -152,40 +140,23 @@ impl Connection {
 
     /// Queues a frame of any kind.
     pub(super) fn queue(&mut self, frame: &impl Serialize) -> Result<(), CodecError> {
-        if self.sent > 0 && self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
-        }
-        encode(frame, &mut self.out)
+        self.out.queue(frame)
     }
 
     /// Writes what the peer takes now.
     pub(super) fn flush(&mut self) -> Result<(), Over> {
-        while self.sent < self.out.len() {
-            let waiting = &self.out[self.sent..];
-            let sent = if self.is_port {
-                write(&self.stream, &waiting[..waiting.len().min(PORT_PIECE)])
-            } else {
-                send(&self.stream, waiting, SendFlags::NOSIGNAL)
-            };
-            match sent {
-                Ok(0) | Err(Errno::AGAIN) => break,
+        let Self { stream, out, is_port, .. } = self;
+        let flushed = out.flush(|waiting| {
+            if !*is_port {
+                return send(&*stream, waiting, SendFlags::NOSIGNAL);
+            }
+            match write(&*stream, &waiting[..waiting.len().min(PORT_PIECE)]) {
                 // A port needs memory for what it sends: there is some again when the kernel has
                 // ended whoever took it.
-                Err(Errno::NOMEM) if self.is_port => break,
-                Ok(bytes) => self.sent += bytes,
-                Err(Errno::INTR) => {}
-                Err(_) => return Err(Over),
+                Err(Errno::NOMEM) => Err(Errno::AGAIN),
+                written => written,
             }
-        }
-        if self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
-            self.out.shrink_to(KEPT_CAPACITY);
-        } else if self.sent > MARK {
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
-        Ok(())
+        });
+        flushed.map_err(|_| Over)
     }
 }

@@ -15,7 +15,6 @@ use pyro_sys::{Context, Result, SysError, descriptor, mount, network, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    channel,
     confine::Confinement,
     devices,
     handles::Handles,
@@ -24,7 +23,10 @@ use super::{
     root::{Changes, Scratch},
     target,
 };
-use crate::agent::{self, AgentConfig, Doors};
+use crate::{
+    agent::{self, AgentConfig, Doors},
+    holder::channel,
+};
 
 /// What L hands over.
 pub(super) struct Given<'a> {

@@ -6,8 +6,6 @@
 //! C takes its mapped ids; no path of the guest is followed out of the new root; when anything
 //! fails, everything made so far ends with the two processes.
 
-mod cgroups;
-pub(crate) mod channel;
 mod confine;
 pub(crate) mod devices;
 mod enter;
@@ -15,7 +13,7 @@ mod filter;
 mod handles;
 mod inside;
 pub(crate) mod kernel;
-pub(crate) mod launch;
+mod launch;
 mod remove;
 mod root;
 pub(crate) mod target;

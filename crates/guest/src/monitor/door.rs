@@ -8,27 +8,21 @@
 
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
-use pyro_protocol::{
-    Decoder, GuestFrame, GuestMessage, HostFrame, MAX_FRAME, encode,
-    message::{Refusal, RefusalKind},
-};
+use pyro_protocol::{Decoder, GuestFrame, GuestMessage, HostFrame, MAX_FRAME};
 use rustix::{
     io::{Errno, read},
     net::{SendFlags, send},
 };
 
 use super::commands::Follower;
+use crate::outbox::{Outbox, too_long};
 
-/// Bytes that may wait for the door before nothing more is made for it.
-pub(super) const MARK: usize = 1 << 20;
 /// Bytes at which it is let go: a few of the longest answers, and many windows.
 const CEILING: usize = 6 * MAX_FRAME;
 /// Calls that may be open at once on one connection.
 pub(super) const CALLS: usize = 1_000;
 /// Reads of one turn of the loop, so that one door does not hold up the others.
 const READS: usize = 4;
-/// A buffer that grew past this is given back once it is empty.
-const KEPT_CAPACITY: usize = 64 << 10;
 
 /// A call that has not been answered to its end.
 pub(super) enum Call {
@@ -43,8 +37,7 @@ pub(super) struct Door {
     pub(super) calls: BTreeMap<u32, Call>,
     pub(super) greeted: bool,
     decoder: Decoder,
-    out: Vec<u8>,
-    sent: usize,
+    out: Outbox,
     /// What the poller was told: reading, writing.
     pub(super) interest: (bool, bool),
     /// Output could not be made because too much waits already.
@@ -63,8 +56,7 @@ impl Door {
             calls: BTreeMap::new(),
             greeted: false,
             decoder: Decoder::default(),
-            out: Vec::new(),
-            sent: 0,
+            out: Outbox::default(),
             interest: (true, false),
             stalled: false,
             held_credit: BTreeMap::new(),
@@ -100,7 +92,7 @@ impl Door {
 
     /// Whether the door has to read before anything more is made for it.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting() >= MARK
+        self.out.is_full()
     }
 
     /// Whether it has not read for so long that it is let go.
@@ -109,44 +101,19 @@ impl Door {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.waiting()
     }
 
     /// Queues one answer.
     pub(super) fn answer(&mut self, call: u32, message: GuestMessage) {
-        if self.sent > 0 && self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
-        }
-        if encode(&GuestFrame { call, message }, &mut self.out).is_err() {
-            let message = GuestMessage::Failed(Refusal {
-                kind: RefusalKind::TooLarge,
-                what: "the answer".to_owned(),
-                message: "send the answer: it is over the bound of one frame".to_owned(),
-            });
-            // A refusal is short: this one always fits.
-            let _ = encode(&GuestFrame { call, message }, &mut self.out);
+        if self.out.queue(&GuestFrame { call, message }).is_err() {
+            let _ = self.out.queue(&GuestFrame { call, message: too_long() });
         }
     }
 
     /// Writes what the door takes now.
     pub(super) fn flush(&mut self) -> Result<(), Over> {
-        while self.sent < self.out.len() {
-            match send(&self.stream, &self.out[self.sent..], SendFlags::NOSIGNAL) {
-                Ok(0) | Err(Errno::AGAIN) => break,
-                Ok(bytes) => self.sent += bytes,
-                Err(Errno::INTR) => {}
-                Err(_) => return Err(Over),
-            }
-        }
-        if self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
-            self.out.shrink_to(KEPT_CAPACITY);
-        } else if self.sent > MARK {
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
-        Ok(())
+        let Self { stream, out, .. } = self;
+        out.flush(|waiting| send(&*stream, waiting, SendFlags::NOSIGNAL)).map_err(|_| Over)
     }
 }

@@ -1,8 +1,6 @@
 //! M's own life: out of its creator's session, the launch, the start, the service, the end.
 
 use std::{
-    fmt::Write as _,
-    fs,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::{UnixListener, UnixStream},
@@ -11,20 +9,14 @@ use std::{
 };
 
 use pyro_protocol::vm::{Accelerator, Begin, VmLaunch, VmReport};
-use pyro_sys::{
-    Context, Result, SysError, child,
-    clone::{Forked, fork},
-    mount,
-    process::{self, Identity},
-};
+use pyro_sys::{Context, Result, SysError, child, mount, process};
 use rustix::{
-    fs::{Mode, fsync},
-    process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask},
+    fs::fsync,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
 use super::{
     arguments::{Line, Sockets},
-    cgroups::Cgroups,
     console::Console,
     fence::{self, Fenced, Inherited, Opens, Plan},
     files::Files,
@@ -33,10 +25,8 @@ use super::{
     serve::{Lines, Monitor, Served},
     starting::Starting,
 };
-use crate::container::{channel, launch::take_descriptors};
+use crate::holder::{self, Begun, Cgroups, channel};
 
-/// How long pyro may take to send the launch.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long after its time the guest may end a command, or itself when nobody uses it: many times
 /// what a well one needs on a busy host.
 const LENIENCE: Duration = Duration::from_secs(120);
@@ -49,21 +39,9 @@ pub fn monitor() -> i32 {
 }
 
 fn start() -> Result<()> {
-    let (socket, lock) = take_descriptors()?;
-    // The parent's exit tells pyro that nobody of it is left to be waited for.
-    if let Forked::Parent { .. } = fork()? {
+    let Some(Begun { socket, lock, launch }) = holder::begin::<VmLaunch>()? else {
         return Ok(());
-    }
-    setsid().doing("start", "a session")?;
-    process::reset_signals()?;
-    process::lift_limits();
-    chdir("/").doing("enter", "/")?;
-    // Lowering it back from what the creator has may be refused; the rest does not depend on it.
-    let _ = fs::write("/proc/self/oom_score_adj", "0");
-    if !process::wait_readable(&socket, Some(PATIENCE))? {
-        return Err(SysError::invalid("hear from", &"pyro", "it took too long"));
-    }
-    let (launch, _) = channel::receive::<VmLaunch>(&socket)?;
+    };
     let mut cgroups = Cgroups::make(&launch.cgroups);
     let mut console = String::new();
     let ended = run(&launch, &socket, &lock, &mut cgroups, &mut console);
@@ -114,7 +92,7 @@ fn run(
         Plan { launch, arguments: line.into_arguments(launch)?, inherited, by_root, longest_file };
     let fenced = fence::start(plan, cgroups)?;
     // Not earlier: the maps of a hidden process's child are out of reach for whoever is not root.
-    let prepared = process::hide().and_then(|()| sign(lock, fenced.pid, cgroups));
+    let prepared = process::hide().and_then(|()| holder::sign(lock, fenced.pid, cgroups));
     let place = prepared.and_then(|()| Place::prepare(launch));
     let (place, prepared) = match place {
         Ok(place) => (place, Ok(())),
@@ -203,12 +181,7 @@ impl Place {
             Begin::MakeTemplate { .. } | Begin::Probe { .. } => return Ok(None),
             Begin::Cold { .. } | Begin::Restore { .. } => {}
         }
-        // The directory's own path may be longer than a socket's address.
-        let directory = mount::open_handle(&launch.directory)?;
-        umask(Mode::from_raw_mode(0o177));
-        let path = format!("{}/sock", mount::link(directory.as_fd()));
-        let listener = UnixListener::bind(path).doing("listen at", launch.directory.display());
-        umask(Mode::from_raw_mode(0o022));
+        let listener = holder::listen(&launch.directory)?;
         // Until now its default action ended M, and with it everything.
         child::reset_signals(&[SIGTERM]).doing("block", "SIGTERM")?;
         child::ignore_sigpipe();
@@ -217,7 +190,7 @@ impl Place {
         // As many as it may have are enough or not; it works with what it gets.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
         Ok(Some(Self {
-            listener: listener?,
+            listener,
             spool: mount::open_handle(&launch.directory.join("spool"))?,
             signals: child::signal_descriptor(&[SIGTERM]).doing("hear", "SIGTERM")?,
         }))
@@ -274,20 +247,4 @@ fn sockets() -> Result<(Lines, Sockets)> {
     let (port, their_port) = pair()?;
     let lines = Lines { port: Port::new(port), qmp: Qmp::new(qmp), console: Console::new(console) };
     Ok((lines, Sockets { console: their_console, qmp: their_qmp, port: their_port }))
-}
-
-/// Writes down in the lock's file who holds it and what must be removed when both are killed.
-fn sign(lock: &OwnedFd, qemu: i32, cgroups: &Cgroups) -> Result<()> {
-    let mut text = String::new();
-    for pid in [rustix::process::getpid().as_raw_nonzero().get(), qemu] {
-        let identity = Identity::of(pid)?;
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} {}", identity.pid, identity.started);
-    }
-    for cgroup in cgroups.made() {
-        let _ = writeln!(text, "{}", cgroup.display());
-    }
-    rustix::fs::ftruncate(lock, 0).doing("sign", "the lock")?;
-    rustix::io::pwrite(lock, text.as_bytes(), 0).doing("sign", "the lock")?;
-    Ok(())
 }

@@ -16,7 +16,6 @@
 
 mod arguments;
 mod calls;
-mod cgroups;
 mod clock;
 mod commands;
 mod console;

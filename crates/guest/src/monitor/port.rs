@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pyro_protocol::{
-    CodecError, Decoder, encode,
+    CodecError, Decoder,
     vm::{FromVm, ToVm},
 };
 use rustix::{
@@ -14,17 +14,13 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-/// Bytes that may wait for the guest before no more is taken for it.
-const MARK: usize = 1 << 20;
-/// A buffer that grew past this is given back once it is empty.
-const KEPT_CAPACITY: usize = 64 << 10;
+use crate::outbox::Outbox;
 
 /// The channel.
 pub(super) struct Port {
     stream: OwnedFd,
     decoder: Decoder,
-    out: Vec<u8>,
-    sent: usize,
+    out: Outbox,
 }
 
 /// The guest's end is closed: QEMU is gone.
@@ -34,7 +30,7 @@ pub(super) struct Gone;
 impl Port {
     /// `stream` does not block.
     pub(super) fn new(stream: OwnedFd) -> Self {
-        Self { stream, decoder: Decoder::default(), out: Vec::new(), sent: 0 }
+        Self { stream, decoder: Decoder::default(), out: Outbox::default() }
     }
 
     pub(super) fn stream(&self) -> BorrowedFd<'_> {
@@ -68,16 +64,16 @@ impl Port {
     /// Queues a frame. One that is too long for any stream is left out (a door's own was decoded
     /// from one that fitted, and grows by less than the bound has room).
     pub(super) fn send(&mut self, frame: &ToVm) {
-        let _ = encode(frame, &mut self.out);
+        let _ = self.out.queue(frame);
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.waiting()
     }
 
     /// Whether the guest has to read before any door's call is taken.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting() >= MARK
+        self.out.is_full()
     }
 
     /// Writes what the guest takes now.
@@ -85,22 +81,7 @@ impl Port {
     /// # Errors
     /// QEMU is gone.
     pub(super) fn flush(&mut self) -> Result<(), Gone> {
-        while self.sent < self.out.len() {
-            match send(&self.stream, &self.out[self.sent..], SendFlags::NOSIGNAL) {
-                Ok(bytes) => self.sent += bytes,
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                Err(_) => return Err(Gone),
-            }
-        }
-        if self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
-            self.out.shrink_to(KEPT_CAPACITY);
-        } else if self.sent > MARK {
-            self.out.drain(..self.sent);
-            self.sent = 0;
-        }
-        Ok(())
+        let Self { stream, out, .. } = self;
+        out.flush(|waiting| send(&*stream, waiting, SendFlags::NOSIGNAL)).map_err(|_| Gone)
     }
 }

@@ -191,7 +191,6 @@ impl Vm {
         let mut launch = VmLaunch {
             directory: folder.path().to_owned(),
             qemu: PathBuf::from("/usr/bin/qemu-system-x86_64"),
-            qemu_version: (7, 2),
             accelerator: Accelerator::Tcg,
             cpus: 2,
             memory_mib: 512,

@@ -8,6 +8,11 @@ mod table;
 
 use pyro_sys::seccomp::Instruction;
 
+use crate::bpf::{
+    ALLOW, JUMP, JUMP_IF_ANY_BIT, JUMP_IF_AT_LEAST, JUMP_IF_EQUAL, NEW_NAMESPACES, REFUSE, UNKNOWN,
+    beginning, fails_with, give, jump, load_argument,
+};
+
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -30,39 +35,13 @@ pub(crate) enum Verdict {
     OwnLimits,
 }
 
-const LOAD: u16 = 0x20;
-const JUMP: u16 = 0x05;
-const JUMP_IF_EQUAL: u16 = 0x15;
-const JUMP_IF_AT_LEAST: u16 = 0x35;
-const JUMP_IF_ANY_BIT: u16 = 0x45;
-const RETURN: u16 = 0x06;
+const FIRST_ARGUMENT: u32 = 0;
+const THIRD_ARGUMENT: u32 = 2;
 
-/// Offsets into the kernel's `struct seccomp_data`; arguments are 64 bits wide, little-endian here.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const FIRST_ARGUMENT: u32 = 16;
-const THIRD_ARGUMENT: u32 = 32;
-
-const ALLOW: u32 = 0x7fff_0000;
-const REFUSE: u32 = 0x0005_0000 | libc::EPERM.unsigned_abs();
-const NO_PROTOCOL: u32 = 0x0005_0000 | libc::EPROTONOSUPPORT.unsigned_abs();
-const UNKNOWN: u32 = 0x0005_0000 | libc::ENOSYS.unsigned_abs();
-
-#[cfg(target_arch = "x86_64")]
-const THIS_ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const THIS_ARCHITECTURE: u32 = 0xc000_00b7;
+const NO_PROTOCOL: u32 = fails_with(libc::EPROTONOSUPPORT);
 
 /// `CLONE_NEWTIME` is a signal's number to `clone`.
 const NEW_TIME: u32 = 0x80;
-const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
-    | libc::CLONE_NEWCGROUP
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUSER
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET)
-    .unsigned_abs();
 
 /// Linux, 32 bits, no address randomisation (debuggers), both, and the question.
 const PERSONALITIES: [u32; 6] = [0, 8, 0x2_0000, 0x2_0008, 0x4_0000, u32::MAX];
@@ -70,12 +49,7 @@ const PERSONALITIES: [u32; 6] = [0, 8, 0x2_0000, 0x2_0008, 0x4_0000, u32::MAX];
 /// The filter of every command.
 #[must_use]
 pub(crate) fn program() -> Vec<Instruction> {
-    let mut out = vec![
-        load(ARCHITECTURE),
-        jump(JUMP_IF_EQUAL, THIS_ARCHITECTURE, 1, 0),
-        give(UNKNOWN),
-        load(NUMBER),
-    ];
+    let mut out = beginning().to_vec();
     out.extend(search(&ranges()));
     out
 }
@@ -134,21 +108,21 @@ fn answer(verdict: Verdict) -> Vec<Instruction> {
         Verdict::Namespaces => refuse_any_bit(NEW_NAMESPACES | NEW_TIME),
         Verdict::NamespacesByClone => refuse_any_bit(NEW_NAMESPACES),
         Verdict::Personality => {
-            let mut out = vec![load(FIRST_ARGUMENT)];
+            let mut out = vec![load_argument(FIRST_ARGUMENT)];
             out.extend(allow_one_of(&PERSONALITIES));
             out
         }
         Verdict::OwnLimits => {
-            let mut out = vec![load(FIRST_ARGUMENT)];
+            let mut out = vec![load_argument(FIRST_ARGUMENT)];
             out.extend(allow_one_of(&[0]));
             out
         }
         Verdict::Family => {
             let family = |number: i32| number.unsigned_abs();
             let mut out = vec![
-                load(FIRST_ARGUMENT),
+                load_argument(FIRST_ARGUMENT),
                 jump(JUMP_IF_EQUAL, family(libc::AF_NETLINK), 0, 3),
-                load(THIRD_ARGUMENT),
+                load_argument(THIRD_ARGUMENT),
                 jump(JUMP_IF_EQUAL, family(libc::NETLINK_ROUTE), 5, 0),
                 give(NO_PROTOCOL),
             ];
@@ -165,7 +139,12 @@ fn answer(verdict: Verdict) -> Vec<Instruction> {
 }
 
 fn refuse_any_bit(mask: u32) -> Vec<Instruction> {
-    vec![load(FIRST_ARGUMENT), jump(JUMP_IF_ANY_BIT, mask, 0, 1), give(REFUSE), give(ALLOW)]
+    vec![
+        load_argument(FIRST_ARGUMENT),
+        jump(JUMP_IF_ANY_BIT, mask, 0, 1),
+        give(REFUSE),
+        give(ALLOW),
+    ]
 }
 
 fn allow_one_of(values: &[u32]) -> Vec<Instruction> {
@@ -177,57 +156,14 @@ fn allow_one_of(values: &[u32]) -> Vec<Instruction> {
     out
 }
 
-fn load(offset: u32) -> Instruction {
-    Instruction { code: LOAD, if_true: 0, if_false: 0, operand: offset }
-}
-
-fn jump(code: u16, operand: u32, if_true: u8, if_false: u8) -> Instruction {
-    Instruction { code, if_true, if_false, operand }
-}
-
-fn give(action: u32) -> Instruction {
-    Instruction { code: RETURN, if_true: 0, if_false: 0, operand: action }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What the kernel would do.
-    fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
-        let mut at = 0;
-        let mut value = 0;
-        loop {
-            let step = program[at];
-            at += 1;
-            let holds = match step.code {
-                LOAD => {
-                    value = match step.operand {
-                        NUMBER => number,
-                        ARCHITECTURE => architecture,
-                        FIRST_ARGUMENT => arguments[0],
-                        THIRD_ARGUMENT => arguments[2],
-                        other => panic!("loads from {other}"),
-                    };
-                    continue;
-                }
-                JUMP => {
-                    at += step.operand as usize;
-                    continue;
-                }
-                RETURN => return step.operand,
-                JUMP_IF_EQUAL => value == step.operand,
-                JUMP_IF_AT_LEAST => value >= step.operand,
-                JUMP_IF_ANY_BIT => value & step.operand != 0,
-                other => panic!("code {other:#x}"),
-            };
-            at += usize::from(if holds { step.if_true } else { step.if_false });
-        }
-    }
+    use crate::bpf;
 
     fn ask(number: i64, arguments: [u32; 3]) -> u32 {
         let number = u32::try_from(number).unwrap();
-        run(&program(), THIS_ARCHITECTURE, number, arguments)
+        bpf::ask(&program(), number, arguments)
     }
 
     #[test]
@@ -249,11 +185,11 @@ mod tests {
                 Some(_) => continue,
             };
             plain += 1;
-            assert_eq!(run(&program, THIS_ARCHITECTURE, number, [0; 3]), expected, "{number}");
+            assert_eq!(bpf::ask(&program, number, [0; 3]), expected, "{number}");
         }
         assert!(plain > 900 && program.len() < 512, "{} instructions", program.len());
-        assert_eq!(run(&program, 0x4000_0003, 0, [0; 3]), UNKNOWN, "the 32-bit calls");
-        assert_eq!(run(&program, THIS_ARCHITECTURE, 0x4000_0000, [0; 3]), UNKNOWN, "x32");
+        assert_eq!(bpf::ask_as(&program, 0x4000_0003, 0, [0; 3]), UNKNOWN, "the 32-bit calls");
+        assert_eq!(bpf::ask(&program, 0x4000_0000, [0; 3]), UNKNOWN, "x32");
     }
 
     #[test]

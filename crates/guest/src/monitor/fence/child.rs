@@ -25,7 +25,7 @@ use rustix::{
 };
 
 use super::{FromChild, Plan, filter, root::Shown};
-use crate::monitor::cgroups::Cgroups;
+use crate::holder::Cgroups;
 
 /// How long M may take to map the ids.
 const PATIENCE: Duration = Duration::from_secs(10);

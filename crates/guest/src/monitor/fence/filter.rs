@@ -5,24 +5,10 @@
 
 use pyro_sys::{seccomp::Instruction, seccomp_notify::ASK};
 
-const LOAD: u16 = 0x20;
-const JUMP_IF_EQUAL: u16 = 0x15;
-const JUMP_IF_AT_LEAST: u16 = 0x35;
-const JUMP_IF_ANY_BIT: u16 = 0x45;
-const RETURN: u16 = 0x06;
-
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
-const ARGUMENTS: u32 = 16;
-
-const ALLOW: u32 = 0x7fff_0000;
-const REFUSE: u32 = 0x0005_0000 | libc::EPERM.unsigned_abs();
-const UNKNOWN: u32 = 0x0005_0000 | libc::ENOSYS.unsigned_abs();
-
-#[cfg(target_arch = "x86_64")]
-const THIS_ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const THIS_ARCHITECTURE: u32 = 0xc000_00b7;
+use crate::bpf::{
+    ALLOW, JUMP_IF_ANY_BIT, JUMP_IF_AT_LEAST, JUMP_IF_EQUAL, NEW_NAMESPACES, REFUSE, UNKNOWN,
+    beginning, give, jump, load_argument,
+};
 
 /// Calls by the numbers of x86's other instruction set begin here.
 const OTHER_NUMBERS: u32 = 0x4000_0000;
@@ -30,15 +16,6 @@ const OTHER_NUMBERS: u32 = 0x4000_0000;
 /// Flags of an open that changes something.
 const WRITES: u32 =
     (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND).unsigned_abs();
-
-const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
-    | libc::CLONE_NEWCGROUP
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUSER
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET)
-    .unsigned_abs();
 
 /// Their flags lie in memory, or they do what they do beside this filter: as on a kernel that has
 /// not got them, so that QEMU and its libraries do without.
@@ -130,14 +107,8 @@ const SYS_FCHMODAT2: i64 = 452;
 /// The filter.
 #[must_use]
 pub(super) fn program() -> Vec<Instruction> {
-    let mut out = vec![
-        load(ARCHITECTURE),
-        step(JUMP_IF_EQUAL, THIS_ARCHITECTURE, 1, 0),
-        give(UNKNOWN),
-        load(NUMBER),
-        step(JUMP_IF_AT_LEAST, OTHER_NUMBERS, 0, 1),
-        give(UNKNOWN),
-    ];
+    let mut out = beginning().to_vec();
+    out.extend([jump(JUMP_IF_AT_LEAST, OTHER_NUMBERS, 0, 1), give(UNKNOWN)]);
     #[cfg(target_arch = "x86_64")]
     out.extend(with_bits(libc::SYS_open, 1, WRITES, ASK));
     #[cfg(target_arch = "x86_64")]
@@ -157,9 +128,9 @@ pub(super) fn program() -> Vec<Instruction> {
 /// This verdict when the argument has any of the bits, else allowed.
 fn with_bits(call: i64, argument: u32, bits: u32, verdict: u32) -> [Instruction; 5] {
     [
-        step(JUMP_IF_EQUAL, number(call), 0, 4),
-        load(ARGUMENTS + 8 * argument),
-        step(JUMP_IF_ANY_BIT, bits, 0, 1),
+        jump(JUMP_IF_EQUAL, number(call), 0, 4),
+        load_argument(argument),
+        jump(JUMP_IF_ANY_BIT, bits, 0, 1),
         give(verdict),
         give(ALLOW),
     ]
@@ -168,16 +139,16 @@ fn with_bits(call: i64, argument: u32, bits: u32, verdict: u32) -> [Instruction;
 /// This verdict when the first argument is that, else allowed.
 fn when_equal(call: i64, value: u32, verdict: u32) -> [Instruction; 5] {
     [
-        step(JUMP_IF_EQUAL, number(call), 0, 4),
-        load(ARGUMENTS),
-        step(JUMP_IF_EQUAL, value, 0, 1),
+        jump(JUMP_IF_EQUAL, number(call), 0, 4),
+        load_argument(0),
+        jump(JUMP_IF_EQUAL, value, 0, 1),
         give(verdict),
         give(ALLOW),
     ]
 }
 
 fn always(call: i64, verdict: u32) -> [Instruction; 2] {
-    [step(JUMP_IF_EQUAL, number(call), 0, 1), give(verdict)]
+    [jump(JUMP_IF_EQUAL, number(call), 0, 1), give(verdict)]
 }
 
 /// No call has a number that does not fit; one that had would never be made.
@@ -185,50 +156,13 @@ fn number(call: i64) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-fn load(offset: u32) -> Instruction {
-    step(LOAD, offset, 0, 0)
-}
-
-fn give(verdict: u32) -> Instruction {
-    step(RETURN, verdict, 0, 0)
-}
-
-fn step(code: u16, operand: u32, if_true: u8, if_false: u8) -> Instruction {
-    Instruction { code, if_true, if_false, operand }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What the kernel would do.
-    fn run(architecture: u32, call: u32, arguments: [u32; 3]) -> u32 {
-        let program = program();
-        let (mut at, mut value) = (0, 0);
-        loop {
-            let step = program[at];
-            at += 1;
-            let holds = match step.code {
-                LOAD => {
-                    value = match step.operand {
-                        NUMBER => call,
-                        ARCHITECTURE => architecture,
-                        other => arguments[(other - ARGUMENTS) as usize / 8],
-                    };
-                    continue;
-                }
-                RETURN => return step.operand,
-                JUMP_IF_EQUAL => value == step.operand,
-                JUMP_IF_AT_LEAST => value >= step.operand,
-                JUMP_IF_ANY_BIT => value & step.operand != 0,
-                other => panic!("code {other:#x}"),
-            };
-            at += usize::from(if holds { step.if_true } else { step.if_false });
-        }
-    }
+    use crate::bpf;
 
     fn ask(call: i64, arguments: [u32; 3]) -> u32 {
-        run(THIS_ARCHITECTURE, number(call), arguments)
+        bpf::ask(&program(), number(call), arguments)
     }
 
     #[test]
@@ -248,8 +182,8 @@ mod tests {
         assert_eq!(ask(libc::SYS_openat2, [0; 3]), UNKNOWN);
         assert_eq!(ask(libc::SYS_io_uring_setup, [0; 3]), UNKNOWN);
         assert_eq!(ask(libc::SYS_open_by_handle_at, [0; 3]), REFUSE);
-        assert_eq!(run(0x4000_0003, 5, [0; 3]), UNKNOWN, "the 32-bit calls");
-        assert_eq!(run(THIS_ARCHITECTURE, OTHER_NUMBERS + 257, [0, 0, 2]), UNKNOWN, "x32");
+        assert_eq!(bpf::ask_as(&program(), 0x4000_0003, 5, [0; 3]), UNKNOWN, "the 32-bit calls");
+        assert_eq!(bpf::ask(&program(), OTHER_NUMBERS + 257, [0, 0, 2]), UNKNOWN, "x32");
         assert_eq!(ask(libc::SYS_clone, [0x003d_0f00, 0, 0]), ALLOW, "a thread");
         assert_eq!(ask(libc::SYS_clone, [0x1000_0000, 0, 0]), REFUSE);
         assert_eq!(ask(libc::SYS_read, [0; 3]), ALLOW);

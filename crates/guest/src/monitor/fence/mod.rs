@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use inherited::Inherited;
 pub(super) use opens::Opens;
 
-use super::cgroups::Cgroups;
+use crate::holder::Cgroups;
 
 /// How long the steps up to QEMU's first instruction may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,7 +1,9 @@
-//! Q's cgroups: made and bounded by M while empty, entered by C alone, removed after its end.
+//! A machine's cgroups: made and bounded while empty, entered, and removed after the end.
 //!
-//! In version 1 C moves itself by `tasks`, which costs microseconds where moving another process
-//! costs a grace period of up to 20 ms. In version 2 it is cloned into place.
+//! In version 1 whoever belongs there moves itself by `tasks`, which costs microseconds, where
+//! moving another process costs a grace period of up to 20 ms: the launcher of a container before
+//! it has a child, which inherits; the process that becomes QEMU alone, its monitor stays outside.
+//! In version 2 the child is cloned into place.
 
 use std::{
     fs,
@@ -14,18 +16,18 @@ use pyro_sys::mount::open_handle;
 
 /// What was made, and what was not.
 #[derive(Debug, Default)]
-pub(super) struct Cgroups {
+pub(crate) struct Cgroups {
     made: Vec<PathBuf>,
     by_task: Vec<PathBuf>,
-    /// Where C is cloned into.
-    pub(super) unified: Option<OwnedFd>,
+    /// Where the child is cloned into.
+    pub(crate) unified: Option<OwnedFd>,
     /// The file or directory that refused, and why.
-    pub(super) refused: Vec<(PathBuf, i32)>,
+    pub(crate) refused: Vec<(PathBuf, i32)>,
 }
 
 impl Cgroups {
     /// Makes them all; what cannot be had is noted and does without.
-    pub(super) fn make(wanted: &[Cgroup]) -> Self {
+    pub(crate) fn make(wanted: &[Cgroup]) -> Self {
         let mut cgroups = Self::default();
         for cgroup in wanted {
             if let Err((path, error)) = cgroups.make_one(cgroup) {
@@ -63,25 +65,30 @@ impl Cgroups {
     }
 
     /// Moves this process into those of version 1; what refused.
-    pub(super) fn enter(&self) -> Vec<(PathBuf, i32)> {
+    pub(crate) fn enter(&self) -> Vec<(PathBuf, i32)> {
         let tasks = self.by_task.iter().map(|directory| directory.join("tasks"));
         tasks
             .filter_map(|tasks| {
-                fs::write(&tasks, "0").err().map(|error| {
-                    let errno = number(&error);
-                    (tasks, errno)
-                })
+                let errno = number(&fs::write(&tasks, "0").err()?);
+                Some((tasks, errno))
             })
             .collect()
     }
 
-    /// Where they are, for whoever must remove them when M cannot.
-    pub(super) fn made(&self) -> &[PathBuf] {
+    /// Moves this process out of those of version 1, to where they were made.
+    pub(crate) fn leave(&self) {
+        for parent in self.by_task.iter().filter_map(|directory| directory.parent()) {
+            let _ = fs::write(parent.join("tasks"), "0");
+        }
+    }
+
+    /// Where they are, for whoever must remove them when their maker cannot.
+    pub(crate) fn made(&self) -> &[PathBuf] {
         &self.made
     }
 
-    /// Removes them; everything in them has ended.
-    pub(super) fn remove(self) {
+    /// Removes them; everything in them has ended or left.
+    pub(crate) fn remove(self) {
         for directory in &self.made {
             let _ = fs::remove_dir(directory);
         }
