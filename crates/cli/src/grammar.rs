@@ -190,7 +190,8 @@ fn stdin_mark(fields: &[Field]) -> Arg {
         .help(format!("Take --{into} from standard input"))
 }
 
-fn field_arguments(field: &Field, fields: &[Field], extras: &[Extra]) -> Vec<Arg> {
+/// The arguments of a field.
+pub(crate) fn field_arguments(field: &Field, fields: &[Field], extras: &[Extra]) -> Vec<Arg> {
     let about = spoken(field.about.trim_end_matches('.'), fields);
     let base = Arg::new(field.name.clone()).help(about).required(field.required);
     if field.command {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use clap::Command;
 use pyro_mcp::{Surface, described};
-use pyro_operations::{OPERATIONS, Operation, Profile, Reach};
+use pyro_operations::{OPERATIONS, Operation, Profile, Reach, Toolset};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -78,7 +78,7 @@ fn parsed(operation: &'static Operation, typed: &[String]) -> Value {
 
 #[test]
 fn every_row_is_a_command_and_every_row_for_models_is_a_tool() {
-    let surface = Surface::new(Profile::WorkspaceFull, Arc::default());
+    let surface = Surface::new(Toolset::Profile(Profile::WorkspaceFull), Arc::default());
     let tools: BTreeSet<&str> = surface.operations().map(|operation| operation.name).collect();
     for operation in OPERATIONS {
         let found = grammar::find(operation.command.iter().copied());
@@ -158,7 +158,7 @@ fn what_a_schema_requires_a_command_requires() {
 #[test]
 fn core_tools_leave_out_what_is_marked_and_nothing_else() {
     for profile in Profile::ALL {
-        let surface = Surface::new(*profile, Arc::default());
+        let surface = Surface::new(Toolset::Profile(*profile), Arc::default());
         for (operation, tool) in surface.operations().zip(surface.tools()) {
             let full = (operation.request_schema)();
             let tool = described(tool);
@@ -217,13 +217,15 @@ fn conveniences_fill_fields() {
 #[test]
 fn a_server_speaks_only_of_tools_that_it_shows() {
     for profile in Profile::ALL {
-        let surface = Surface::new(*profile, Arc::default());
+        let surface = Surface::new(Toolset::Profile(*profile), Arc::default());
         let mut texts = vec![pyro_mcp::instructions(&surface)];
         texts.extend(
             surface.tools().map(|tool| tool.description.clone().unwrap_or_default().into()),
         );
         for text in texts {
-            for operation in OPERATIONS.iter().filter(|operation| !operation.is_in(*profile)) {
+            for operation in
+                OPERATIONS.iter().filter(|operation| !operation.is_in(Toolset::Profile(*profile)))
+            {
                 let names = |word: &str| operation.name.contains('_') && word == operation.name;
                 let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
                 assert!(!words.any(names), "{} in {}: {text}", operation.name, profile.as_str());

@@ -5,7 +5,7 @@ use std::{fmt::Write, path::Path, sync::Arc};
 
 use pyro::{Code, Failure};
 use pyro_mcp::{Surface, described, instructions};
-use pyro_operations::{OPERATIONS, Profile, Reach};
+use pyro_operations::{OPERATIONS, Profile, Reach, Toolset};
 use serde_json::Value;
 
 use crate::{exit, front, grammar};
@@ -59,7 +59,7 @@ fn mcp() -> String {
             Reach::Person(why) => format!("none: {why}"),
             Reach::Everywhere => Profile::ALL
                 .iter()
-                .filter(|profile| operation.is_in(**profile))
+                .filter(|profile| operation.is_in(Toolset::Profile(**profile)))
                 .map(|profile| format!("`{}`", profile.as_str()))
                 .collect::<Vec<_>>()
                 .join(", "),
@@ -68,7 +68,7 @@ fn mcp() -> String {
         let _ = writeln!(page, "| `{}` | `pyro {command}` | {profiles} |", operation.name);
     }
     for profile in Profile::ALL {
-        let surface = Surface::new(*profile, Arc::default());
+        let surface = Surface::new(Toolset::Profile(*profile), Arc::default());
         let _ = write!(page, "\n## `{}`\n\nInstructions:\n\n```\n", profile.as_str());
         let _ = writeln!(page, "{}\n```", instructions(&surface));
         for tool in surface.tools() {
@@ -81,7 +81,7 @@ fn mcp() -> String {
         }
     }
     page.push_str("\n## Replies\n");
-    for tool in Surface::new(Profile::WorkspaceFull, Arc::default()).tools() {
+    for tool in Surface::new(Toolset::Profile(Profile::WorkspaceFull), Arc::default()).tools() {
         let tool = described(tool);
         let _ = write!(page, "\n### {}\n", tool["name"].as_str().unwrap_or_default());
         block(&mut page, &tool["outputSchema"]);

@@ -5,47 +5,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgAction, ArgMatches, builder::PossibleValuesParser, value_parser};
-use pyro::{Code, Failure, MachineChoice};
+use clap::{Arg, ArgMatches};
+use pyro::{Code, Failure};
 use pyro_engine::Fence;
 use pyro_mcp::Serving;
-use pyro_operations::Profile;
-use serde::Deserialize;
+use pyro_operations::{ServerFlags, schema};
 
-use crate::{globals::Globals, terminal};
+use crate::{
+    arguments,
+    fields::{self, Field},
+    globals::Globals,
+    grammar::field_arguments,
+    terminal,
+};
 
-const HEADING: &str = "The ceiling: a model can narrow it, never widen it";
+const HEADING: &str = "The server: a model can narrow what these say, never widen it";
+
+/// The fields that the flags are made from.
+pub(crate) fn fields() -> Vec<Field> {
+    fields::of(&schema::of::<ServerFlags>())
+}
 
 /// The flags of the server.
 pub(crate) fn arguments() -> Vec<Arg> {
-    let text = |name: &'static str, value: &'static str, about: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(about).help_heading(HEADING)
-    };
-    let path = |name, value, about| text(name, value, about).value_parser(value_parser!(PathBuf));
-    let profiles: Vec<&str> = Profile::ALL.iter().map(|profile| profile.as_str()).collect();
-    vec![
-        Arg::new("profile")
-            .long("profile")
-            .value_name("PROFILE")
-            .value_parser(PossibleValuesParser::new(profiles))
-            .help("Which tools the server shows; workspace-core when absent"),
-        path("project-path", "DIR", "The project that workspaces begin with; the Git checkout around the current directory when absent")
-            .conflicts_with_all(["repo-url", "no-project-source"]),
-        text("repo-url", "URL", "The project as a repository: https:// or file://")
-            .conflicts_with("no-project-source"),
-        text("repo-ref", "REF", "The branch, tag or commit of --repo-url").requires("repo-url"),
-        text("no-project-source", "", "No project: workspaces begin empty")
-            .action(ArgAction::SetTrue),
-        path("allow-path", "DIR", "Another host directory that may be copied from; repeatable")
-            .action(ArgAction::Append),
-        path("export-dir", "DIR", "Where exports land; .pyro/exports in the project when absent"),
-        text("environment", "ENV", "The only environment"),
-        text("machine", "MACHINE", "The only machine")
-            .value_parser(["auto", "container", "microvm"]),
-        text("max-workspaces", "N", "Workspaces at once").value_parser(value_parser!(u64)),
-        text("max-cpus", "N", "Cores of a workspace").value_parser(value_parser!(u32)),
-        text("max-memory-mib", "N", "Memory of a workspace").value_parser(value_parser!(u64)),
-    ]
+    let fields = fields();
+    let arguments = fields.iter().flat_map(|field| field_arguments(field, &fields, &[]));
+    arguments.map(|argument| argument.help_heading(HEADING)).collect()
+}
+
+/// What was typed.
+pub(crate) fn flags(matches: &ArgMatches) -> Result<ServerFlags, Failure> {
+    let typed = arguments::requests(&fields(), &[], matches)?.into_iter().next();
+    let flags: ServerFlags = serde_json::from_value(typed.unwrap_or_default())
+        .map_err(|error| Failure::new(Code::InvalidArgument, format!("mcp serve: {error}")))?;
+    flags.check()?;
+    Ok(flags)
 }
 
 /// Serves until standard input ends.
@@ -53,50 +47,36 @@ pub(crate) fn run(matches: &ArgMatches, globals: &Globals) -> Result<(), Failure
     let cwd = std::env::current_dir().map_err(|error| {
         Failure::new(Code::InvalidArgument, format!("there is no current directory: {error}"))
     })?;
-    let fence = fence(matches, &cwd)?;
-    let profile = matches
-        .get_one::<String>("profile")
-        .and_then(|name| Profile::ALL.iter().find(|profile| profile.as_str() == name))
-        .copied()
-        .unwrap_or(Profile::WorkspaceCore);
+    let flags = flags(matches)?;
+    let fence = fence(&flags, &cwd)?;
     if stdin().is_terminal() {
         terminal::remark("an MCP client speaks to this on standard input; Ctrl-D ends it");
     }
     // The server hears of a reader that went away as an error of its write.
     pyro_sys::signal::ignore_broken_pipe();
-    pyro_mcp::serve(Serving { settings: globals.settings()?, fence, profile, cwd })
+    pyro_mcp::serve(Serving { settings: globals.settings()?, fence, tools: flags.toolset(), cwd })
 }
 
-fn fence(matches: &ArgMatches, cwd: &Path) -> Result<Fence, Failure> {
-    let text = |name: &str| matches.get_one::<String>(name).cloned();
-    let path = |name: &str| matches.get_one::<PathBuf>(name).map(|path| cwd.join(path));
-    let repository = text("repo-url").map(|url| (url, text("repo-ref")));
-    let project = match path("project-path") {
+fn fence(flags: &ServerFlags, cwd: &Path) -> Result<Fence, Failure> {
+    let path = |path: &Option<String>| path.as_ref().map(|path| cwd.join(path));
+    let repository = flags.repo_url.clone().map(|url| (url, flags.repo_ref.clone()));
+    let project = match path(&flags.project_path) {
         Some(path) => Some(directory(&path)?),
-        None if repository.is_some() || matches.get_flag("no-project-source") => None,
+        None if repository.is_some() || flags.no_project_source => None,
         None => checkout_around(cwd),
     };
-    let allowed = matches.get_many::<PathBuf>("allow-path").into_iter().flatten();
-    let machine = match text("machine") {
-        Some(name) => Some(machine(&name)?),
-        None => None,
-    };
+    let allowed = flags.allow_paths.iter().map(|path| directory(&cwd.join(path)));
     Ok(Fence {
         project,
         repository,
-        allow_paths: allowed.map(|path| directory(&cwd.join(path))).collect::<Result<_, _>>()?,
-        export_dir: path("export-dir"),
-        environment: text("environment"),
-        machine,
-        max_workspaces: matches.get_one("max-workspaces").copied(),
-        max_cpus: matches.get_one("max-cpus").copied(),
-        max_memory_mib: matches.get_one("max-memory-mib").copied(),
+        allow_paths: allowed.collect::<Result<_, _>>()?,
+        export_dir: path(&flags.export_dir),
+        environment: flags.environment.clone(),
+        machine: flags.machine,
+        max_workspaces: flags.max_workspaces,
+        max_cpus: flags.max_cpus,
+        max_memory_mib: flags.max_memory_mib,
     })
-}
-
-fn machine(name: &str) -> Result<MachineChoice, Failure> {
-    MachineChoice::deserialize(serde_json::Value::from(name))
-        .map_err(|error| Failure::new(Code::InvalidArgument, format!("--machine: {error}")))
 }
 
 /// A mistyped path is better told to the person who starts the server than to a model later.

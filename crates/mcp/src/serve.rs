@@ -6,7 +6,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use pyro_engine::{Fence, Settings};
-use pyro_operations::{Code, Failure, Profile};
+use pyro_operations::{Code, Failure, Toolset};
 use rmcp::{ServiceExt, transport::io::stdio_pipes};
 use tokio::{sync::watch, time::timeout};
 
@@ -25,7 +25,7 @@ pub struct Serving {
     /// The user's ceiling.
     pub fence: Fence,
     /// Which tools it shows.
-    pub profile: Profile,
+    pub tools: Toolset,
     /// Where relative host paths begin.
     pub cwd: PathBuf,
 }
@@ -49,7 +49,7 @@ pub fn serve(serving: Serving) -> Result<(), Failure> {
 async fn run(serving: Serving) {
     let (leave, leaving) = watch::channel(false);
     let fence = Arc::new(serving.fence);
-    let surface = Surface::new(serving.profile, Arc::clone(&fence));
+    let surface = Surface::new(serving.tools, Arc::clone(&fence));
     let server = Server::new(surface, serving.settings, fence, serving.cwd, leaving);
     let (reader, writer) = stdio_pipes();
     let (reader, mut ended) = EndOfInput::new(reader);

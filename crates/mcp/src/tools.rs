@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use pyro_engine::Fence;
-use pyro_operations::{Effect, OPERATIONS, Operation, Profile, list, schema};
+use pyro_operations::{Effect, OPERATIONS, Operation, Profile, Toolset, list, schema};
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// is greeted at once.
 #[derive(Debug)]
 pub struct Surface {
-    profile: Profile,
+    set: Toolset,
     fence: Arc<Fence>,
     tools: OnceLock<Vec<Shown>>,
 }
@@ -26,16 +26,16 @@ pub(crate) struct Shown {
 }
 
 impl Surface {
-    /// What a server with this profile shows, within what its user allows.
+    /// What a server with these tools shows, within what its user allows.
     #[must_use]
-    pub fn new(profile: Profile, fence: Arc<Fence>) -> Self {
-        Self { profile, fence, tools: OnceLock::new() }
+    pub fn new(set: Toolset, fence: Arc<Fence>) -> Self {
+        Self { set, fence, tools: OnceLock::new() }
     }
 
     /// The rows behind the tools, in the order of the list.
     pub fn operations(&self) -> impl Iterator<Item = &'static Operation> {
-        let profile = self.profile;
-        OPERATIONS.iter().filter(move |operation| operation.is_in(profile))
+        let set = self.set;
+        OPERATIONS.iter().filter(move |operation| operation.is_in(set))
     }
 
     /// The tools, in the same order.
@@ -55,7 +55,7 @@ impl Surface {
 
     fn shown(&self) -> &[Shown] {
         self.tools.get_or_init(|| {
-            self.operations().map(|operation| show(operation, self.profile, &self.fence)).collect()
+            self.operations().map(|operation| show(operation, self.set, &self.fence)).collect()
         })
     }
 }
@@ -66,8 +66,8 @@ pub fn described(tool: &Tool) -> Value {
     serde_json::to_value(tool).unwrap_or_default()
 }
 
-fn show(operation: &'static Operation, profile: Profile, fence: &Fence) -> Shown {
-    let (input, withheld) = narrowed(operation, profile);
+fn show(operation: &'static Operation, set: Toolset, fence: &Fence) -> Shown {
+    let (input, withheld) = narrowed(operation, set);
     let annotations = ToolAnnotations::from_raw(
         Some(operation.title.to_owned()),
         Some(operation.effect == Effect::Reads),
@@ -75,7 +75,7 @@ fn show(operation: &'static Operation, profile: Profile, fence: &Fence) -> Shown
         Some(operation.idempotent),
         Some(operation.open_world && reaches_out(&input, fence)),
     );
-    let description = format!("{}{}", summary(operation, profile), source(&input, fence));
+    let description = format!("{}{}", summary(operation, set), source(&input, fence));
     let output = object(schema::without_hints(&(operation.reply_schema)()));
     let tool = Tool::new(operation.name, description, Arc::new(object(input)))
         .with_title(operation.title)
@@ -91,10 +91,10 @@ fn show(operation: &'static Operation, profile: Profile, fence: &Fence) -> Shown
 }
 
 /// What the tool does, without sentences about tools that this server does not show.
-fn summary(operation: &Operation, profile: Profile) -> String {
+fn summary(operation: &Operation, set: Toolset) -> String {
     let absent = |sentence: &str| {
         let words = sentence.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        words.filter_map(list::find).any(|named| !named.is_in(profile))
+        words.filter_map(list::find).any(|named| !named.is_in(set))
     };
     let sentences = operation.summary.split_inclusive(". ").filter(|sentence| !absent(sentence));
     sentences.collect::<String>().trim_end().to_owned()
@@ -106,11 +106,11 @@ fn reaches_out(input: &Value, fence: &Fence) -> bool {
     fence.repository.is_some() && input["properties"].get("repo_url").is_some()
 }
 
-/// The request's schema as this profile shows it, and the fields that it leaves out.
-fn narrowed(operation: &Operation, profile: Profile) -> (Value, Vec<String>) {
+/// The request's schema as this server shows it, and the fields that it leaves out.
+fn narrowed(operation: &Operation, set: Toolset) -> (Value, Vec<String>) {
     let mut full = (operation.request_schema)();
     let mut withheld = Vec::new();
-    if profile != Profile::WorkspaceFull
+    if set != Toolset::Profile(Profile::WorkspaceFull)
         && let Some(properties) = full.get_mut("properties").and_then(Value::as_object_mut)
     {
         properties.retain(|name, property| {

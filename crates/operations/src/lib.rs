@@ -16,8 +16,10 @@ pub mod reply;
 pub mod request;
 mod request_checks;
 pub mod schema;
+pub mod server;
 pub mod workspace;
 
 pub use failure::{Code, Failure};
 pub use list::OPERATIONS;
-pub use request::{Effect, Operation, Profile, Reach, Request};
+pub use request::{Effect, Mode, Operation, Profile, Reach, Request, Toolset};
+pub use server::ServerFlags;

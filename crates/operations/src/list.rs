@@ -4,7 +4,7 @@
 //! SDK's methods are made that way. `OPERATIONS` is the same table as data, for doors and tests.
 
 use crate::{
-    request::{Effect, Operation, Profile, Reach, Request},
+    request::{Effect, Mode, Operation, Profile, Reach, Request},
     schema,
 };
 
@@ -57,12 +57,19 @@ const fn row<R: Request>(
         open_world: false,
         reach: Reach::Everywhere,
         profiles: &[],
+        modes: &[],
         request_schema: schema::of::<R>,
         reply_schema: schema::of::<R::Reply>,
     }
 }
 
 const CORE: &[Profile] = &[Profile::WorkspaceCore];
+/// Of every story.
+const STORIES: &[Mode] = Mode::ALL;
+/// Of the stories that change files.
+const FIX: &[Mode] = &[Mode::ReproFix];
+/// Of the stories whose changes a person reads.
+const DIFF: &[Mode] = &[Mode::ReproFix, Mode::ReviewEval];
 
 /// Every operation, in the order of the docs.
 pub static OPERATIONS: &[Operation] = &[
@@ -82,6 +89,7 @@ pub static OPERATIONS: &[Operation] = &[
         idempotent: false,
         open_world: true,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::workspace::WorkspaceCreate>(
             &["workspace", "create"],
             "Create a workspace",
@@ -90,6 +98,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::workspace::WorkspaceList>(
             &["workspace", "list"],
             "List workspaces",
@@ -98,6 +107,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::workspace::WorkspaceStatus>(
             &["workspace", "status"],
             "Show a workspace",
@@ -107,6 +117,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         effect: Effect::Writes,
         profiles: CORE,
+        modes: FIX,
         ..row::<crate::workspace::WorkspaceUpdate>(
             &["workspace", "update"],
             "Rename or label a workspace",
@@ -115,6 +126,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::exec::WorkspaceLogs>(
             &["workspace", "logs"],
             "Show commands and their output",
@@ -126,6 +138,7 @@ pub static OPERATIONS: &[Operation] = &[
         idempotent: false,
         open_world: true,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::exec::WorkspaceExec>(
             &["workspace", "exec"],
             "Run a command in a workspace",
@@ -135,6 +148,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         open_world: true,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::exec::WorkspaceExecWait>(
             &["workspace", "exec-wait"],
             "Wait for a running command",
@@ -144,6 +158,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         effect: Effect::Writes,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::exec::WorkspaceExecStop>(
             &["workspace", "exec-stop"],
             "Stop a running command",
@@ -152,6 +167,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::file::WorkspaceFileList>(
             &["workspace", "file", "list"],
             "List files",
@@ -160,6 +176,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::file::WorkspaceFileRead>(
             &["workspace", "file", "read"],
             "Read a file",
@@ -169,6 +186,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         effect: Effect::Writes,
         profiles: CORE,
+        modes: FIX,
         ..row::<crate::file::WorkspaceFileWrite>(
             &["workspace", "file", "write"],
             "Write a file",
@@ -179,6 +197,7 @@ pub static OPERATIONS: &[Operation] = &[
         effect: Effect::Writes,
         idempotent: false,
         profiles: CORE,
+        modes: FIX,
         ..row::<crate::file::WorkspaceFileEdit>(
             &["workspace", "file", "edit"],
             "Edit a file",
@@ -187,6 +206,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         profiles: CORE,
+        modes: DIFF,
         ..row::<crate::workspace::WorkspaceDiff>(
             &["workspace", "diff"],
             "Show what changed",
@@ -197,6 +217,7 @@ pub static OPERATIONS: &[Operation] = &[
         effect: Effect::Writes,
         idempotent: false,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::workspace::WorkspaceExport>(
             &["workspace", "export"],
             "Take a result out",
@@ -207,6 +228,7 @@ pub static OPERATIONS: &[Operation] = &[
         effect: Effect::Destroys,
         idempotent: false,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::workspace::WorkspaceReset>(
             &["workspace", "reset"],
             "Reset a workspace",
@@ -216,6 +238,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         effect: Effect::Destroys,
         profiles: CORE,
+        modes: STORIES,
         ..row::<crate::workspace::WorkspaceDelete>(
             &["workspace", "delete"],
             "Delete a workspace",

@@ -1,7 +1,7 @@
 //! What an operation is: its row in the list, and the trait that ties a request to its reply.
 
 use schemars::JsonSchema;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::Failure;
 
@@ -26,7 +26,8 @@ pub enum Reach {
 }
 
 /// A set of tools that an MCP server shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// Only `vm_run`.
     VmRun,
@@ -52,6 +53,58 @@ impl Profile {
     }
 }
 
+/// A story that an MCP server is for: its own tools, narrower than a profile's, and a prompt that
+/// begins it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Reproduce a failure, mend it, show the change.
+    ReproFix,
+    /// Look at a tree that is not trusted; no network, no edits.
+    Inspect,
+    /// Does a fresh checkout build, test and run?
+    ColdStart,
+    /// Go through a checklist, from a snapshot and back to it.
+    ReviewEval,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: &'static [Mode] =
+        &[Mode::ReproFix, Mode::Inspect, Mode::ColdStart, Mode::ReviewEval];
+
+    /// As it is spelled on every door.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::ReproFix => "repro-fix",
+            Mode::Inspect => "inspect",
+            Mode::ColdStart => "cold-start",
+            Mode::ReviewEval => "review-eval",
+        }
+    }
+}
+
+/// What a server shows: a profile or a mode, never both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Toolset {
+    /// As wide as the profile.
+    Profile(Profile),
+    /// As narrow as the story.
+    Mode(Mode),
+}
+
+impl Toolset {
+    /// As it is spelled on every door.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Toolset::Profile(profile) => profile.as_str(),
+            Toolset::Mode(mode) => mode.as_str(),
+        }
+    }
+}
+
 /// One row of the list.
 #[derive(Debug)]
 pub struct Operation {
@@ -73,6 +126,8 @@ pub struct Operation {
     pub reach: Reach,
     /// Profiles that show it, beside `workspace-full`, which shows every tool.
     pub profiles: &'static [Profile],
+    /// Modes that show it.
+    pub modes: &'static [Mode],
     /// The schema of its request, as the contract says it: see `schema`.
     pub request_schema: fn() -> serde_json::Value,
     /// The schema of its reply.
@@ -80,11 +135,15 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Whether a server with this profile shows it.
+    /// Whether a server with these tools shows it.
     #[must_use]
-    pub fn is_in(&self, profile: Profile) -> bool {
-        self.reach == Reach::Everywhere
-            && (profile == Profile::WorkspaceFull || self.profiles.contains(&profile))
+    pub fn is_in(&self, set: Toolset) -> bool {
+        let shown = match set {
+            Toolset::Profile(Profile::WorkspaceFull) => true,
+            Toolset::Profile(profile) => self.profiles.contains(&profile),
+            Toolset::Mode(mode) => self.modes.contains(&mode),
+        };
+        shown && self.reach == Reach::Everywhere
     }
 }
 
