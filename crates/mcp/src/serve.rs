@@ -3,14 +3,18 @@
 //! At the end of input, calls that are about to answer may do so; then every wait is given up,
 //! with the engine told that the caller went away, so that commands go on. All within 200 ms.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use pyro_engine::{Fence, Settings};
 use pyro_operations::{Code, Failure, Toolset};
 use rmcp::{ServiceExt, transport::io::stdio_pipes};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Surface, end_of_input::EndOfInput, legible::Legible, server::Server};
+use crate::{
+    end_of_input::EndOfInput,
+    legible::Legible,
+    server::{Server, Shared},
+};
 
 /// Calls that finish this soon after the end of input still answer by themselves.
 const FINISHING: Duration = Duration::from_millis(100);
@@ -48,9 +52,7 @@ pub fn serve(serving: Serving) -> Result<(), Failure> {
 
 async fn run(serving: Serving) {
     let (leave, leaving) = watch::channel(false);
-    let fence = Arc::new(serving.fence);
-    let surface = Surface::new(serving.tools, Arc::clone(&fence));
-    let server = Server::new(surface, serving.settings, fence, serving.cwd, leaving);
+    let server = Server::new(Shared::new(serving), leaving);
     let (reader, writer) = stdio_pipes();
     let (reader, mut ended) = EndOfInput::new(reader);
     // Input that ends, or is no MCP, before the first request: there is nobody to answer.

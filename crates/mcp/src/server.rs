@@ -18,27 +18,26 @@ use rmcp::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{Surface, answer::answer, call, instructions, tools::Shown};
+use crate::{Serving, Surface, answer::answer, call, instructions, tools::Shown};
 
-/// One server for one client.
-pub(crate) struct Server {
+/// What all clients of one process share: the tools, the ceiling, and the engine.
+pub(crate) struct Shared {
     surface: Surface,
     engine: OpenOnce,
     fence: Arc<Fence>,
     cwd: PathBuf,
-    leaving: watch::Receiver<bool>,
 }
 
-impl Server {
-    pub(crate) fn new(
-        surface: Surface,
-        settings: Settings,
-        fence: Arc<Fence>,
-        cwd: PathBuf,
-        leaving: watch::Receiver<bool>,
-    ) -> Self {
-        let engine = OpenOnce { settings, engine: Arc::default() };
-        Self { surface, engine, fence, cwd, leaving }
+impl Shared {
+    /// What `serving` asks for; nothing is opened yet.
+    pub(crate) fn new(serving: Serving) -> Arc<Self> {
+        let fence = Arc::new(serving.fence);
+        Arc::new(Self {
+            surface: Surface::new(serving.tools, Arc::clone(&fence)),
+            engine: OpenOnce { settings: serving.settings, engine: Arc::default() },
+            fence,
+            cwd: serving.cwd,
+        })
     }
 
     fn context(&self) -> Result<Context, Failure> {
@@ -47,6 +46,19 @@ impl Server {
         })?;
         Ok(Context { fence: Some(self.fence.clone()), ..context })
     }
+}
+
+/// The server of one client: cheap to make, one for each session.
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    leaving: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// A server that gives up its calls when `leaving` becomes true.
+    pub(crate) fn new(shared: Arc<Shared>, leaving: watch::Receiver<bool>) -> Self {
+        Self { shared, leaving }
+    }
 
     async fn do_call(
         &self,
@@ -54,8 +66,8 @@ impl Server {
         arguments: JsonObject,
         request: &RequestContext<RoleServer>,
     ) -> Result<Value, Failure> {
-        let context = self.context()?;
-        let engine = self.engine.clone();
+        let context = self.shared.context()?;
+        let engine = self.shared.engine.clone();
         let arguments = Value::Object(arguments);
         let work = move |context: &Context| engine.get()?.call_json(name, &arguments, context);
         call::run(context, request, self.leaving.clone(), work).await
@@ -67,7 +79,7 @@ impl ServerHandler for Server {
         let about = Implementation::new("pyro", env!("CARGO_PKG_VERSION")).with_title("pyro");
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(about)
-            .with_instructions(instructions(&self.surface))
+            .with_instructions(instructions(&self.shared.surface))
     }
 
     async fn list_tools(
@@ -75,11 +87,11 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.surface.tools().cloned().collect()))
+        Ok(ListToolsResult::with_all_items(self.shared.surface.tools().cloned().collect()))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.surface.find(name).map(|shown| shown.tool.clone())
+        self.shared.surface.find(name).map(|shown| shown.tool.clone())
     }
 
     async fn call_tool(
@@ -87,7 +99,7 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(shown) = self.surface.find(&request.name) else {
+        let Some(shown) = self.shared.surface.find(&request.name) else {
             let name: String = request.name.chars().take(80).collect();
             return Err(ErrorData::invalid_params(format!("tool `{name}` not found"), None));
         };
