@@ -49,34 +49,22 @@ pub(crate) fn run(matches: &ArgMatches, globals: &Globals) -> Result<(), Failure
     })?;
     let flags = flags(matches)?;
     let fence = fence(&flags, &cwd)?;
+    let serving = Serving { settings: globals.settings()?, fence, tools: flags.toolset(), cwd };
+    // The server hears of a reader that went away as an error of its write.
+    pyro_sys::signal::ignore_broken_pipe();
+    if let Some(address) = &flags.http {
+        let address = pyro_mcp::address(address)?;
+        return pyro_mcp::serve_http(serving, address, |url, token| {
+            terminal::remark(&format!(
+                "MCP is served at {url} until Ctrl-C; clients send the bearer token in {}",
+                token.display()
+            ));
+        });
+    }
     if stdin().is_terminal() {
         terminal::remark("an MCP client speaks to this on standard input; Ctrl-D ends it");
     }
-    // The server hears of a reader that went away as an error of its write.
-    pyro_sys::signal::ignore_broken_pipe();
-    pyro_mcp::serve(Serving { settings: globals.settings()?, fence, tools: flags.toolset(), cwd })
-}
-
-fn fence(flags: &ServerFlags, cwd: &Path) -> Result<Fence, Failure> {
-    let path = |path: &Option<String>| path.as_ref().map(|path| cwd.join(path));
-    let repository = flags.repo_url.clone().map(|url| (url, flags.repo_ref.clone()));
-    let project = match path(&flags.project_path) {
-        Some(path) => Some(directory(&path)?),
-        None if repository.is_some() || flags.no_project_source => None,
-        None => checkout_around(cwd),
-    };
-    let allowed = flags.allow_paths.iter().map(|path| directory(&cwd.join(path)));
-    Ok(Fence {
-        project,
-        repository,
-        allow_paths: allowed.collect::<Result<_, _>>()?,
-        export_dir: path(&flags.export_dir),
-        environment: flags.environment.clone(),
-        machine: flags.machine,
-        max_workspaces: flags.max_workspaces,
-        max_cpus: flags.max_cpus,
-        max_memory_mib: flags.max_memory_mib,
-    })
+    pyro_mcp::serve(serving)
 }
 
 /// A mistyped path is better told to the person who starts the server than to a model later.

@@ -23,6 +23,8 @@ use tokio::{
     time::{MissedTickBehavior, interval_at},
 };
 
+use crate::cancelled::Cancelled;
+
 /// How often a client that asked for progress hears that the call lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Steps that may wait to be sent; more are left out.
@@ -33,6 +35,7 @@ pub(crate) async fn run<W>(
     mut context: Context,
     request: &RequestContext<RoleServer>,
     mut leaving: watch::Receiver<bool>,
+    cancelled: &Cancelled,
     work: W,
 ) -> Result<Value, Failure>
 where
@@ -63,6 +66,10 @@ where
             }
             () = request.ct.cancelled(), if !stopped => {
                 stopped = true;
+                // Not the client's word: its session or connection is gone.
+                if !cancelled.says(&request.id).await {
+                    caller_gone.store(true, Ordering::SeqCst);
+                }
                 cancel.cancel();
             }
             () = became_true(&mut leaving), if !stopped => {

@@ -7,7 +7,9 @@
 mod answer;
 mod bound;
 mod call;
+mod cancelled;
 mod end_of_input;
+mod http;
 mod instructions;
 mod legible;
 mod serve;
@@ -15,6 +17,7 @@ mod server;
 pub mod text;
 mod tools;
 
+pub use http::{address, serve_http};
 pub use instructions::instructions;
 pub use serve::{Serving, serve};
 pub use tools::{Surface, described};

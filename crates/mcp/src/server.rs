@@ -10,15 +10,18 @@ use pyro_operations::{Code, Failure};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
-        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, CancelledNotificationParam, Implementation,
+        JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+        Tool,
     },
-    service::RequestContext,
+    service::{NotificationContext, RequestContext},
 };
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{Serving, Surface, answer::answer, call, instructions, tools::Shown};
+use crate::{
+    Serving, Surface, answer::answer, call, cancelled::Cancelled, instructions, tools::Shown,
+};
 
 /// What all clients of one process share: the tools, the ceiling, and the engine.
 pub(crate) struct Shared {
@@ -52,12 +55,13 @@ impl Shared {
 pub(crate) struct Server {
     shared: Arc<Shared>,
     leaving: watch::Receiver<bool>,
+    cancelled: Cancelled,
 }
 
 impl Server {
     /// A server that gives up its calls when `leaving` becomes true.
     pub(crate) fn new(shared: Arc<Shared>, leaving: watch::Receiver<bool>) -> Self {
-        Self { shared, leaving }
+        Self { shared, leaving, cancelled: Cancelled::default() }
     }
 
     async fn do_call(
@@ -70,7 +74,7 @@ impl Server {
         let engine = self.shared.engine.clone();
         let arguments = Value::Object(arguments);
         let work = move |context: &Context| engine.get()?.call_json(name, &arguments, context);
-        call::run(context, request, self.leaving.clone(), work).await
+        call::run(context, request, self.leaving.clone(), &self.cancelled, work).await
     }
 }
 
@@ -88,6 +92,16 @@ impl ServerHandler for Server {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(self.shared.surface.tools().cloned().collect()))
+    }
+
+    async fn on_cancelled(
+        &self,
+        notification: CancelledNotificationParam,
+        _context: NotificationContext<RoleServer>,
+    ) {
+        if let Some(id) = notification.request_id {
+            self.cancelled.note(id);
+        }
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
