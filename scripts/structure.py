@@ -33,6 +33,8 @@ FLOOR_PLAN = {
     "cli": {"engine", "mcp", "model", "operations", "sdk", "sys"},
     # Tries to get out of a machine; only tests use it.
     "escape": {"machine", "model"},
+    # Plays whole stories through the real chat hosts; nothing but tests.
+    "stories": set(),
     # Measures the finished program from outside; nothing uses it.
     "bench": {"model", "operations", "sdk", "sys"},
 }
