@@ -67,6 +67,28 @@ pub(crate) fn run(matches: &ArgMatches, globals: &Globals) -> Result<(), Failure
     pyro_mcp::serve(serving)
 }
 
+fn fence(flags: &ServerFlags, cwd: &Path) -> Result<Fence, Failure> {
+    let path = |path: &Option<String>| path.as_ref().map(|path| cwd.join(path));
+    let repository = flags.repo_url.clone().map(|url| (url, flags.repo_ref.clone()));
+    let project = match path(&flags.project_path) {
+        Some(path) => Some(directory(&path)?),
+        None if repository.is_some() || flags.no_project_source => None,
+        None => checkout_around(cwd),
+    };
+    let allowed = flags.allow_paths.iter().map(|path| directory(&cwd.join(path)));
+    Ok(Fence {
+        project,
+        repository,
+        allow_paths: allowed.collect::<Result<_, _>>()?,
+        export_dir: path(&flags.export_dir),
+        environment: flags.environment.clone(),
+        machine: flags.machine,
+        max_workspaces: flags.max_workspaces,
+        max_cpus: flags.max_cpus,
+        max_memory_mib: flags.max_memory_mib,
+    })
+}
+
 /// A mistyped path is better told to the person who starts the server than to a model later.
 fn directory(path: &Path) -> Result<PathBuf, Failure> {
     path.canonicalize().map_err(|error| {
