@@ -156,7 +156,7 @@ fn a_story_over_http_in_both_eras() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: no machine can run here: {made}");
         return;
     }
-    assert_eq!(made["isError"], Value::Null, "{made}");
+    assert_eq!(made["isError"], false, "{made}");
     let ran =
         server.call(&session, 2, "workspace_exec", &json!({"workspace": "w", "command": "echo a"}));
     assert_eq!(ran["structuredContent"]["stdout"], "a\n", "{ran}");
@@ -164,7 +164,7 @@ fn a_story_over_http_in_both_eras() {
     let other = server.session();
     assert_ne!(other, session);
     let gone = server.call(&other, 1, "workspace_delete", &json!({"workspace": "w"}));
-    assert_eq!(gone["isError"], Value::Null, "{gone}");
+    assert_eq!(gone["isError"], false, "{gone}");
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "0"},
