@@ -83,6 +83,22 @@ impl Mode {
             Mode::ReviewEval => "review-eval",
         }
     }
+
+    /// The environment of a create where neither the user nor the model names one.
+    #[must_use]
+    pub fn environment(self) -> Option<&'static str> {
+        match self {
+            Mode::Inspect => Some("debian:12"),
+            Mode::ColdStart => Some("debian:12-build"),
+            Mode::ReproFix | Mode::ReviewEval => None,
+        }
+    }
+
+    /// Whether the host's own toolchains are never an environment of it.
+    #[must_use]
+    pub fn without_host(self) -> bool {
+        self == Mode::Inspect
+    }
 }
 
 /// What a server shows: a profile or a mode, never both.
