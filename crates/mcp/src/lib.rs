@@ -1,6 +1,6 @@
 //! The MCP door: a server over standard input and output, whose tools are made from the list.
 //!
-//! Promises: no tool is named here by hand, except in `instructions`, by its request's type; a
+//! Promises: no tool is named here by hand, except in `moves`, the order that the model is told; a
 //! reply is whole in its structured form and in its text; a failure is in-band, with its hint; the
 //! server ends within 200 ms of its input's end, and commands that run go on.
 
@@ -12,6 +12,9 @@ mod end_of_input;
 mod http;
 mod instructions;
 mod legible;
+mod moves;
+mod prompts;
+mod resources;
 mod serve;
 mod server;
 pub mod text;

@@ -6,13 +6,16 @@ use std::{
 };
 
 use pyro_engine::{Context, Door, Engine, Fence, Settings};
-use pyro_operations::{Code, Failure};
+use pyro_operations::{Code, Failure, Request, workspace::WorkspaceList};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CancelledNotificationParam, Implementation,
-        JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
-        Tool,
+        CallToolRequestParams, CallToolResponse, CancelledNotificationParam, CompleteRequestParams,
+        CompleteResult, CompletionInfo, GetPromptRequestParams, GetPromptResponse, Implementation,
+        JsonObject, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, PaginatedRequestParams, PromptsCapability, ReadResourceRequestParams,
+        ReadResourceResponse, Reference, ResourcesCapability, ServerCapabilities, ServerConfig,
+        Tool, ToolsCapability,
     },
     service::{NotificationContext, RequestContext},
 };
@@ -20,7 +23,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
-    Serving, Surface, answer::answer, call, cancelled::Cancelled, instructions, tools::Shown,
+    Serving, Surface, answer::answer, call, cancelled::Cancelled, instructions, prompts, resources,
+    tools::Shown,
 };
 
 /// What all clients of one process share: the tools, the ceiling, and the engine.
@@ -80,10 +84,21 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let about = Implementation::new("pyro", env!("CARGO_PKG_VERSION")).with_title("pyro");
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(about)
-            .with_instructions(instructions(&self.shared.surface))
+        let surface = &self.shared.surface;
+        let about = Implementation::new("pyro", env!("CARGO_PKG_VERSION"))
+            .with_title("pyro")
+            .with_description("Disposable, isolated, reviewable workspaces on this machine");
+        // What never changes is not announced as changing.
+        let mut able = ServerCapabilities::default();
+        able.tools = Some(ToolsCapability::default());
+        if !prompts::list(surface).is_empty() {
+            able.prompts = Some(PromptsCapability::default());
+        }
+        if resources::any(surface) {
+            able.resources = Some(ResourcesCapability::default());
+            able.completions = Some(JsonObject::new());
+        }
+        ServerConfig::new(able).with_server_info(about).with_instructions(instructions(surface))
     }
 
     async fn list_tools(
@@ -92,6 +107,79 @@ impl ServerHandler for Server {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(self.shared.surface.tools().cloned().collect()))
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompts::list(&self.shared.surface)))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        prompts::get(&self.shared.surface, &request.name, &arguments).map(Into::into)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let templates = resources::templates(&self.shared.surface);
+        Ok(ListResourceTemplatesResult::with_all_items(templates))
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let surface = &self.shared.surface;
+        if !resources::any(surface) {
+            return Ok(ListResourcesResult::default());
+        }
+        let page = resources::page(request.and_then(|request| request.cursor));
+        let reply = self.do_call(WorkspaceList::NAME, page, &context).await;
+        let reply = reply.map_err(|failure| resources::refused(&failure, None))?;
+        let (resources, next_cursor) = resources::listed(surface, &reply);
+        Ok(ListResourcesResult { next_cursor, ..ListResourcesResult::with_all_items(resources) })
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let (surface, uri) = (&self.shared.surface, &request.uri);
+        let Some((operation, arguments)) = resources::reading(surface, uri) else {
+            return Err(resources::not_found(surface, uri));
+        };
+        let reply = self.do_call(operation, arguments, &context).await;
+        let reply = reply.map_err(|failure| resources::refused(&failure, Some(uri)))?;
+        Ok(resources::contents(uri, reply).into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let argument = &request.argument;
+        let asks_for_workspaces = matches!(&request.r#ref, Reference::Resource(reference)
+            if resources::completes(&self.shared.surface, &reference.uri, &argument.name));
+        if !asks_for_workspaces {
+            return Ok(CompleteResult::default());
+        }
+        let reply = self.do_call(WorkspaceList::NAME, resources::page(None), &context).await;
+        let reply = reply.map_err(|failure| resources::refused(&failure, None))?;
+        let words = resources::completions(&reply, &argument.value);
+        Ok(CompleteResult::new(CompletionInfo::new(words).unwrap_or_default()))
     }
 
     async fn on_cancelled(

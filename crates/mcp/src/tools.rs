@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use pyro_engine::Fence;
-use pyro_operations::{Effect, OPERATIONS, Operation, Profile, Toolset, list, schema};
+use pyro_operations::{Effect, OPERATIONS, Operation, Profile, Toolset, list, schema, story};
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
@@ -30,6 +30,16 @@ impl Surface {
     #[must_use]
     pub fn new(set: Toolset, fence: Arc<Fence>) -> Self {
         Self { set, fence, tools: OnceLock::new() }
+    }
+
+    /// Which tools these are.
+    pub(crate) fn set(&self) -> Toolset {
+        self.set
+    }
+
+    /// The environment that the user pinned.
+    pub(crate) fn environment(&self) -> Option<&str> {
+        self.fence.environment.as_deref()
     }
 
     /// The rows behind the tools, in the order of the list.
@@ -96,7 +106,12 @@ fn summary(operation: &Operation, set: Toolset) -> String {
         let words = sentence.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         words.filter_map(list::find).any(|named| !named.is_in(set))
     };
-    let sentences = operation.summary.split_inclusive(". ").filter(|sentence| !absent(sentence));
+    let own = match set {
+        Toolset::Mode(mode) => story::summary(mode, operation.name),
+        Toolset::Profile(_) => None,
+    };
+    let sentences =
+        own.unwrap_or(operation.summary).split_inclusive(". ").filter(|sentence| !absent(sentence));
     sentences.collect::<String>().trim_end().to_owned()
 }
 
@@ -114,7 +129,8 @@ fn narrowed(operation: &Operation, set: Toolset) -> (Value, Vec<String>) {
         && let Some(properties) = full.get_mut("properties").and_then(Value::as_object_mut)
     {
         properties.retain(|name, property| {
-            let stays = property.get("x-full").is_none();
+            let stays = property.get("x-full").is_none()
+                && !matches!(set, Toolset::Mode(mode) if story::withholds(mode, operation.name, name));
             if !stays {
                 withheld.push(name.clone());
             }

@@ -17,6 +17,7 @@ pub mod request;
 mod request_checks;
 pub mod schema;
 pub mod server;
+pub mod story;
 pub mod workspace;
 
 pub use failure::{Code, Failure};
