@@ -1,6 +1,6 @@
 // A loopback proxy that adds the bearer token to each request: the conformance suite cannot send
-// one. `node mcp_with_token.mjs URL TOKEN_FILE` prints the address it listens at; ends with its
-// standard input.
+// one. `node mcp_with_token.mjs URL TOKEN_FILE` prints the address it listens at, and runs
+// until it is ended.
 
 import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
@@ -20,4 +20,3 @@ const server = createServer((from, to) => {
   from.pipe(onward);
 });
 server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}${target.pathname}`));
-process.stdin.resume().on('end', () => process.exit(0));

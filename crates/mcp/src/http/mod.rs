@@ -45,8 +45,8 @@ const PATH: &str = "/mcp";
 const CONNECTIONS: usize = 128;
 /// Sessions at once.
 const SESSIONS: usize = 64;
-/// How long a client may take to send a request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may take from one request to the end of the next one's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(60);
 /// A request's head is no longer.
 const HEAD_BYTES: usize = 32 << 10;
 /// A request's body is no longer: the largest file that can be written, escaped.
