@@ -2,7 +2,7 @@
 
 use std::{
     io::{IsTerminal, stdin},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::{Arg, ArgMatches};
@@ -44,12 +44,13 @@ pub(crate) fn flags(matches: &ArgMatches) -> Result<ServerFlags, Failure> {
 
 /// Serves until standard input ends.
 pub(crate) fn run(matches: &ArgMatches, globals: &Globals) -> Result<(), Failure> {
-    let cwd = std::env::current_dir().map_err(|error| {
-        Failure::new(Code::InvalidArgument, format!("there is no current directory: {error}"))
-    })?;
+    // A directory that is gone is no reason not to start: the model is told that it is.
+    let cwd = std::env::current_dir().ok();
     let flags = flags(matches)?;
-    let fence = fence(&flags, &cwd)?;
-    let serving = Serving { settings: globals.settings()?, fence, tools: flags.toolset(), cwd };
+    let settings = globals.settings()?;
+    let fence = Fence::from_flags(&flags, cwd.as_deref(), &settings)?;
+    let cwd = cwd.unwrap_or_else(|| PathBuf::from("/"));
+    let serving = Serving { settings, fence, tools: flags.toolset(), cwd };
     // The server hears of a reader that went away as an error of its write.
     pyro_sys::signal::ignore_broken_pipe();
     if let Some(address) = &flags.http {
@@ -65,42 +66,4 @@ pub(crate) fn run(matches: &ArgMatches, globals: &Globals) -> Result<(), Failure
         terminal::remark("an MCP client speaks to this on standard input; Ctrl-D ends it");
     }
     pyro_mcp::serve(serving)
-}
-
-fn fence(flags: &ServerFlags, cwd: &Path) -> Result<Fence, Failure> {
-    let path = |path: &Option<String>| path.as_ref().map(|path| cwd.join(path));
-    let repository = flags.repo_url.clone().map(|url| (url, flags.repo_ref.clone()));
-    let project = match path(&flags.project_path) {
-        Some(path) => Some(directory(&path)?),
-        None if repository.is_some() || flags.no_project_source => None,
-        None => checkout_around(cwd),
-    };
-    let allowed = flags.allow_paths.iter().map(|path| directory(&cwd.join(path)));
-    Ok(Fence {
-        project,
-        repository,
-        allow_paths: allowed.collect::<Result<_, _>>()?,
-        export_dir: path(&flags.export_dir),
-        environment: flags.environment.clone(),
-        machine: flags.machine,
-        max_workspaces: flags.max_workspaces,
-        max_cpus: flags.max_cpus,
-        max_memory_mib: flags.max_memory_mib,
-    })
-}
-
-/// A mistyped path is better told to the person who starts the server than to a model later.
-fn directory(path: &Path) -> Result<PathBuf, Failure> {
-    path.canonicalize().map_err(|error| {
-        let code = match error.kind() {
-            std::io::ErrorKind::NotFound => Code::NotFound,
-            _ => Code::InvalidArgument,
-        };
-        Failure::new(code, format!("{}: {error}", path.display())).detail("kind", "path")
-    })
-}
-
-/// The Git checkout that a directory is in.
-fn checkout_around(cwd: &Path) -> Option<PathBuf> {
-    cwd.ancestors().find(|directory| directory.join(".git").exists()).map(Path::to_path_buf)
 }

@@ -25,13 +25,14 @@ pub(crate) fn asked(
     config: &Config,
     context: &Context,
 ) -> Result<MachineChoice, Failure> {
-    let pinned = context.fence.as_deref().and_then(|fence| fence.machine);
+    let pinned = context.fence().and_then(|fence| fence.machine);
     match (request, pinned) {
         (Some(asked), Some(pinned)) if asked != pinned && pinned != MachineChoice::Auto => {
             Err(Failure::new(
                 Code::NotPermitted,
                 format!("machine: this server runs workspaces in `{pinned}` only"),
-            ))
+            )
+            .hint("leave machine out"))
         }
         (Some(asked), _) => Ok(asked),
         (None, Some(pinned)) => Ok(pinned),
@@ -45,22 +46,29 @@ pub(crate) fn asked(
     }
 }
 
-/// The environment that a request names: its own, the server's, the user's; else none.
+/// The environment that a request names: its own, the server's, the user's, what the server's
+/// story wants; else none.
 pub(crate) fn named(
     request: Option<&str>,
     config: &Config,
     context: &Context,
 ) -> Result<Option<String>, Failure> {
-    let pinned = context.fence.as_deref().and_then(|fence| fence.environment.as_deref());
-    match (request, pinned) {
-        (Some(asked), Some(pinned)) if asked != pinned => Err(Failure::new(
-            Code::NotPermitted,
-            format!("environment: this server uses `{pinned}` only"),
-        )
-        .hint("leave environment out")),
-        (Some(name), _) | (None, Some(name)) => Ok(Some(name.to_owned())),
-        (None, None) => Ok(config.environment.clone()),
+    let Some(fence) = context.fence() else {
+        return Ok(request.map(str::to_owned).or_else(|| config.environment.clone()));
+    };
+    if let Some(asked) = request {
+        if fence.allows_environment(asked) {
+            return Ok(Some(asked.to_owned()));
+        }
+        let failure = match &fence.environment {
+            Some(pinned) => format!("environment: this server uses `{pinned}` only"),
+            None => format!("environment: this server does not use `{asked}`"),
+        };
+        return Err(Failure::new(Code::NotPermitted, failure).hint("leave environment out"));
     }
+    let configured = config.environment.as_ref().filter(|name| fence.allows_environment(name));
+    let recommended = || fence.recommended_environment.map(str::to_owned);
+    Ok(fence.environment.clone().or_else(|| configured.cloned()).or_else(recommended))
 }
 
 /// Brings both together. `kvm` is asked only where it matters.

@@ -6,13 +6,15 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use pyro_machine::Cancel;
-use pyro_model::{ExecId, MachineChoice, OutputStream};
+use pyro_model::{ExecId, OutputStream};
+
+use crate::{Asker, Fence};
 
 /// Which door a call came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,29 +50,6 @@ pub type ProgressSink = Arc<dyn Fn(&Progress) + Send + Sync>;
 /// Receives what a command does while it runs.
 pub type LiveSink = Arc<dyn Fn(Live<'_>) + Send + Sync>;
 
-/// The ceiling that the user set for a model; it can narrow what is in it, never widen it.
-#[derive(Debug, Clone, Default)]
-pub struct Fence {
-    /// The project that a create without a source takes.
-    pub project: Option<PathBuf>,
-    /// The project's source as a repository instead: URL and reference.
-    pub repository: Option<(String, Option<String>)>,
-    /// More host directories that may be read as a seed.
-    pub allow_paths: Vec<PathBuf>,
-    /// Where exports land; `.pyro/exports` in the project when absent.
-    pub export_dir: Option<PathBuf>,
-    /// The environment that is used, and the only one allowed.
-    pub environment: Option<String>,
-    /// The machine that is used, and the only one allowed.
-    pub machine: Option<MachineChoice>,
-    /// Workspaces that may exist at once.
-    pub max_workspaces: Option<u64>,
-    /// Cores that a workspace may have.
-    pub max_cpus: Option<u32>,
-    /// Memory that a workspace may have.
-    pub max_memory_mib: Option<u64>,
-}
-
 /// What a call brings along.
 #[derive(Clone)]
 pub struct Context {
@@ -86,6 +65,8 @@ pub struct Context {
     pub cwd: PathBuf,
     /// The user's ceiling; only for models.
     pub fence: Option<Arc<Fence>>,
+    /// Asks the person about a host path that the ceiling does not allow, where the door can.
+    pub ask: Option<Asker>,
     /// Leave a command running when the caller cancels (the caller went away), instead of ending
     /// it.
     pub detach: bool,
@@ -115,6 +96,7 @@ impl Context {
             live: None,
             cwd,
             fence: None,
+            ask: None,
             detach: false,
             caller_gone: Arc::default(),
             patient: false,
@@ -125,6 +107,17 @@ impl Context {
     #[must_use]
     pub fn leaves_command(&self) -> bool {
         self.detach || self.caller_gone.load(Ordering::SeqCst)
+    }
+
+    /// The ceiling of this call. A model has one in any case: without one of the user's, it may
+    /// read nothing of the host.
+    pub(crate) fn fence(&self) -> Option<&Fence> {
+        static NOTHING: LazyLock<Fence> = LazyLock::new(Fence::default);
+        match (&self.fence, self.door) {
+            (Some(fence), _) => Some(fence),
+            (None, Door::Mcp) => Some(&NOTHING),
+            (None, Door::CommandLine | Door::Sdk) => None,
+        }
     }
 
     pub(crate) fn say(&self, message: impl Into<String>, percent: Option<u8>) {

@@ -3,7 +3,7 @@
 use pyro_operations::{Code, Failure, Request, for_each_operation};
 use serde_json::Value;
 
-use crate::{Context, Engine, arguments, failure::hinted};
+use crate::{Context, Engine, arguments, ceiling, failure::hinted};
 
 /// What the engine does for one kind of request.
 pub trait Handle<R: Request> {
@@ -23,7 +23,14 @@ impl Engine {
     where
         Self: Handle<R>,
     {
-        request.check().and_then(|()| self.handle(request, context)).map_err(hinted)
+        let allowed = match context.fence() {
+            Some(_) => ceiling::of_a_model(R::NAME),
+            None => Ok(()),
+        };
+        allowed
+            .and_then(|()| request.check())
+            .and_then(|()| self.handle(request, context))
+            .map_err(hinted)
     }
 
     fn call_value<R: Request>(&self, arguments: &Value, context: &Context) -> Result<Value, Failure>

@@ -4,6 +4,7 @@
 //! killed and the next call finishes or undoes it; nothing here knows clap, MCP or a terminal.
 
 mod arguments;
+pub mod ceiling;
 mod choice;
 pub mod context;
 mod crash;
@@ -25,7 +26,8 @@ pub mod settings;
 mod spool;
 mod workspace;
 
-pub use context::{Context, Door, Fence, Live, LiveSink, Progress, ProgressSink};
+pub use ceiling::{Asker, Fence, NetworkCeiling, ProjectSource, Question};
+pub use context::{Context, Door, Live, LiveSink, Progress, ProgressSink};
 pub use engine::Engine;
 pub use handle::Handle;
 pub use pyro_machine::Cancel;

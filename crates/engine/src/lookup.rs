@@ -6,7 +6,7 @@ use pyro_model::{ExecId, WorkspaceId, limits};
 use pyro_operations::{Code, Failure};
 use pyro_store::{Found, Phase, Record};
 
-use crate::{Engine, failure::OrFail};
+use crate::{Context, Engine, failure::OrFail};
 
 impl Engine {
     /// The workspace that a reference names, at rest: a change that another call left unfinished
@@ -35,6 +35,22 @@ impl Engine {
                 .detail("candidates", ids))
             }
         }
+    }
+}
+
+impl Engine {
+    /// The same, to run something in it or to start it anew: a model may do that only where the
+    /// user's ceiling would let it make such a workspace.
+    pub(crate) fn workspace_to_run(
+        &self,
+        reference: &str,
+        context: &Context,
+    ) -> Result<Record, Failure> {
+        let record = self.workspace(reference)?;
+        if let Some(fence) = context.fence() {
+            fence.admits(&record)?;
+        }
+        Ok(record)
     }
 }
 

@@ -118,7 +118,7 @@ fn summary(operation: &Operation, set: Toolset) -> String {
 /// Whether a call of this tool may reach beyond this host. Workspaces have no network so far; a
 /// repository that the user named is cloned on the host.
 fn reaches_out(input: &Value, fence: &Fence) -> bool {
-    fence.repository.is_some() && input["properties"].get("repo_url").is_some()
+    fence.project.repository().is_some() && input["properties"].get("repo_url").is_some()
 }
 
 /// The request's schema as this server shows it, and the fields that it leaves out.
@@ -149,14 +149,7 @@ fn source(input: &Value, fence: &Fence) -> String {
     if input["properties"].get("no_seed").is_none() {
         return String::new();
     }
-    match (&fence.repository, &fence.project) {
-        (Some((url, None)), _) => format!(" The project is the repository {url}."),
-        (Some((url, Some(at))), _) => format!(" The project is the repository {url} at {at}."),
-        (None, Some(path)) => format!(" The project is {} on the host.", path.display()),
-        (None, None) => {
-            " No project is set: without a source the workspace begins empty.".to_owned()
-        }
-    }
+    format!(" {}", fence.project.in_words())
 }
 
 fn object(value: Value) -> JsonObject {

@@ -19,7 +19,7 @@ use crate::{
 
 impl Handle<WorkspaceExec> for Engine {
     fn handle(&self, request: WorkspaceExec, context: &Context) -> Result<ExecReply, Failure> {
-        let record = self.workspace(&request.workspace)?;
+        let record = self.workspace_to_run(&request.workspace, context)?;
         let exec = ExecId::from_random(random());
         let command = Command {
             exec: exec.clone(),

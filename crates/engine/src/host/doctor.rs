@@ -1,6 +1,9 @@
 //! `doctor`: what works here, what does not, the command that mends it, and what pyro owns.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use pyro_machine::Machine;
 use pyro_machine_container::{Check, ContainerMachine, checks};
@@ -12,7 +15,7 @@ use pyro_operations::{
 use pyro_store::layout::FOLDERS;
 
 use crate::{
-    Context, Engine, Handle,
+    Context, Engine, Handle, ProjectSource,
     diff::hex,
     failure::{OrFail, host_file},
     lookup::random,
@@ -40,6 +43,7 @@ impl Handle<Doctor> for Engine {
             })
             .collect();
         rows.push(self.store_check());
+        rows.push(project_check(context));
         rows.extend(programs());
         if let Some(name) = &request.environment {
             rows.push(self.environment_check(name, context));
@@ -81,6 +85,16 @@ fn check(
         needed_for: needed_for.to_owned(),
         mend: (!ok && !mend.is_empty()).then(|| mend.to_owned()),
     }
+}
+
+/// What a bare `pyro mcp serve` would take as its project here.
+fn project_check(context: &Context) -> DoctorCheck {
+    let user_home = std::env::var_os("HOME").map(PathBuf::from);
+    let source = ProjectSource::around(&context.cwd, user_home.as_deref());
+    let ok = !matches!(source, ProjectSource::Unusable { .. });
+    let needed_for = "workspaces of a server that is started here without a source";
+    let mend = "start it with --project-path DIR or --repo-url URL";
+    check("project", ok, false, source.for_person(), needed_for, mend)
 }
 
 /// Programs of the host that pyro calls.

@@ -7,14 +7,20 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::SeedError;
+use super::beneath::open_settled;
 
-/// Digests the archive and makes sure that it is one.
-pub(crate) fn key(path: &Path, most: u64) -> Result<Sha256, SeedError> {
+/// Opens an archive by its canonical path, digests it and makes sure that it is one. What was
+/// digested is what is unpacked: the file is opened once, and given back at its beginning.
+pub(crate) fn open(path: &Path, most: u64) -> Result<(File, Sha256), SeedError> {
     let fail = |source| SeedError::source(path, source);
-    let metadata = path.metadata().map_err(fail)?;
+    // A named pipe would hold its opener for ever.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = File::from(open_settled(path, flags).map_err(|errno| fail(errno.into()))?);
+    let metadata = file.metadata().map_err(fail)?;
     let what = || path.display().to_string();
     if !metadata.is_file() {
         let why = "it is neither a directory nor an archive file".into();
@@ -23,7 +29,6 @@ pub(crate) fn key(path: &Path, most: u64) -> Result<Sha256, SeedError> {
     if metadata.len() > most {
         return Err(SeedError::TooLarge { what: what(), limit: format!("{} GiB", most >> 30) });
     }
-    let mut file = File::open(path).map_err(fail)?;
     let mut head = [0; 512];
     let mut known = 0;
     while known < head.len() {
@@ -42,12 +47,14 @@ pub(crate) fn key(path: &Path, most: u64) -> Result<Sha256, SeedError> {
     let mut chunk = vec![0; 1 << 20];
     loop {
         match file.read(&mut chunk) {
-            Ok(0) => return Ok(digest),
+            Ok(0) => break,
             Ok(count) => digest.update(&chunk[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(fail(error)),
         }
     }
+    file.seek(SeekFrom::Start(0)).map_err(fail)?;
+    Ok((file, digest))
 }
 
 fn is_archive(head: &[u8]) -> bool {
@@ -78,7 +85,8 @@ mod tests {
     #[test]
     fn archives_are_told_by_their_bytes() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.tar");
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("x.tar");
         for (bytes, good) in [
             (b"\x1f\x8b rest".to_vec(), true),
             (b"\x28\xb5\x2f\xfd rest".to_vec(), true),
@@ -88,13 +96,13 @@ mod tests {
             (vec![0; 1024], false),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            let made = key(&path, 1 << 20);
+            let made = open(&path, 1 << 20);
             assert_eq!(made.is_ok(), good);
             assert!(good || made.unwrap_err().code() == "invalid_argument");
         }
         std::fs::write(&path, b"\x1f\x8b rest").unwrap();
-        assert_eq!(key(&path, 3).unwrap_err().code(), "too_large");
-        assert_eq!(key(dir.path(), 3).unwrap_err().code(), "invalid_argument");
-        assert_eq!(key(&dir.path().join("absent"), 3).unwrap_err().code(), "not_found");
+        assert_eq!(open(&path, 3).unwrap_err().code(), "too_large");
+        assert_eq!(open(&root, 3).unwrap_err().code(), "invalid_argument");
+        assert_eq!(open(&root.join("absent"), 3).unwrap_err().code(), "not_found");
     }
 }

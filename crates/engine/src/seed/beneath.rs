@@ -55,11 +55,26 @@ impl Kind {
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
+/// Opens a canonical path. Whoever judged the path before judged what is opened: a link that took
+/// the place of one of its parts meanwhile is not followed.
+pub(crate) fn open_settled(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = flags | OFlags::CLOEXEC;
+    rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
+}
+
 impl Rooted {
     /// Opens a directory by a path that the user chose; links on the way are the user's.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Opens a directory by its canonical path: fails where a link stands in it by now.
+    pub(crate) fn open_settled(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = open_settled(path, flags)?;
         Ok(Self { fd, path: path.to_owned() })
     }
 

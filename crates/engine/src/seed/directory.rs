@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::SeedError;
 use super::beneath::{Kind, Named, Rooted, child, shown};
 use super::facts::{SeedLimits, Skipped};
-use super::include::EXPORTS;
+use super::include::{EXPORTS, looks_like_credential};
 use super::listing::{Entry, Found, From};
 
 /// A directory as it is now.
@@ -17,12 +17,13 @@ pub(crate) struct Plain {
     pub(crate) entries: Vec<Entry>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) key: Sha256,
+    guarded: bool,
 }
 
-/// Lists a directory and makes its key.
-pub(crate) fn read(root: &Rooted, limits: &SeedLimits) -> Result<Plain, SeedError> {
+/// Lists a directory and makes its key; `guarded` leaves out what looks like a credential.
+pub(crate) fn read(root: &Rooted, limits: &SeedLimits, guarded: bool) -> Result<Plain, SeedError> {
     let key = Sha256::new();
-    let mut plain = Plain { entries: Vec::new(), skipped: Vec::new(), key };
+    let mut plain = Plain { entries: Vec::new(), skipped: Vec::new(), guarded, key };
     plain.key.update(b"directory\0");
     let place = root.path().canonicalize().map_err(|e| SeedError::source(root.path(), e))?;
     plain.key.update(place.as_os_str().as_encoded_bytes());
@@ -64,6 +65,10 @@ impl Plain {
                 continue;
             }
             if path == EXPORTS {
+                continue;
+            }
+            if self.guarded && looks_like_credential(&name) {
+                self.skip(&path, "it looks like a credential");
                 continue;
             }
             match kind {

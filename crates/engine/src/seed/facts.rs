@@ -5,6 +5,7 @@
 //! default, renaming one needs a new `FORMAT`.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,6 +53,11 @@ impl Default for SeedLimits {
 pub struct SeedOptions {
     /// Globs of the user's flags and config: ignored files that come along all the same.
     pub include: Vec<String>,
+    /// Globs that a model named: the same, but never what looks like a credential.
+    pub guarded_include: Vec<String>,
+    /// A model chose what is seeded: of a directory that Git ignores, what looks like a credential
+    /// stays out, and a checkout that is not whole is not taken as a plain directory.
+    pub guarded: bool,
     /// What the seed may hold at most.
     pub limits: SeedLimits,
     /// The user's home, which is never taken as a bare checkout.
@@ -70,6 +76,8 @@ impl Default for SeedOptions {
     fn default() -> Self {
         Self {
             include: Vec::new(),
+            guarded_include: Vec::new(),
+            guarded: false,
             limits: SeedLimits::default(),
             user_home: None,
             user_ignore_file: None,
@@ -82,10 +90,12 @@ impl Default for SeedOptions {
 
 /// Unpacks an archive into an empty directory; the environment crate has the one implementation.
 pub trait ArchiveUnpacker {
-    /// Unpacks `archive` below `into`, refusing escapes, devices and bombs.
+    /// Unpacks `archive`, which is called `path` in messages, below `into`, refusing escapes,
+    /// devices and bombs.
     fn unpack(
         &self,
-        archive: &Path,
+        archive: File,
+        path: &Path,
         into: &Path,
         limits: &SeedLimits,
     ) -> Result<Unpacked, SeedError>;

@@ -43,6 +43,31 @@ pub fn find_checkout(start: &Path) -> Option<PathBuf> {
     start.ancestors().find(|dir| dir.join(".git").symlink_metadata().is_ok()).map(Path::to_owned)
 }
 
+/// Whether a directory is a repository without a checkout.
+pub fn is_bare_repository(path: &Path) -> bool {
+    Rooted::open(path).is_ok_and(|dir| is_git_dir(&dir))
+}
+
+/// Whether `.git` of a directory looks whole, else why not. A look, made when a server starts:
+/// what `locate` finds when a seed is made is what counts.
+pub fn looks_like_checkout(path: &Path) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("it cannot be read ({error})");
+    let work = Rooted::open(path).map_err(cannot)?;
+    match work.kind(b".git").map_err(cannot)? {
+        Some(Kind::Directory) => match work.directory(b".git").map_err(cannot)? {
+            Some(own) if is_git_dir(&own) => Ok(()),
+            _ => Err("its .git holds no HEAD, objects and refs".into()),
+        },
+        Some(Kind::File) => {
+            let target = pointer(&work, b".git", b"gitdir:").map_err(|error| error.to_string())?;
+            let target = target.ok_or("its .git file is no pointer")?;
+            let found = work.path().join(target).is_dir();
+            found.then_some(()).ok_or_else(|| "its .git file points to nothing".into())
+        }
+        _ => Err("its .git is neither a directory nor a file".into()),
+    }
+}
+
 /// Looks at `.git` of a working directory.
 pub(crate) fn locate(work: &Rooted, git: &HostGit) -> Result<Located, SeedError> {
     let fail = |source| SeedError::source(&work.join(b".git"), source);

@@ -87,21 +87,26 @@ impl Globs {
 #[derive(Debug)]
 pub(crate) struct Includes {
     user: Globs,
+    guarded: Globs,
     repo: Globs,
     prefix: Vec<u8>,
 }
 
 impl Includes {
-    /// Takes the user's globs and reads the repository's file. A bad glob of the user is an
-    /// error; a bad file of the repository is a notice.
+    /// Takes the globs that were named (see `SeedOptions`) and reads the repository's file. A bad
+    /// glob that was named is an error; a bad file of the repository is a notice.
     pub(crate) fn read(
         user: &[String],
+        guarded: &[String],
         work: &Rooted,
         prefix: &[u8],
         notices: &mut Vec<String>,
     ) -> Result<Self, SeedError> {
-        let user = Globs::build(user.iter().map(String::as_str))
-            .map_err(|why| SeedError::InvalidArgument { what: "the include globs".into(), why })?;
+        let named = |globs: &[String]| {
+            Globs::build(globs.iter().map(String::as_str))
+                .map_err(|why| SeedError::InvalidArgument { what: "the include globs".into(), why })
+        };
+        let (user, guarded) = (named(user)?, named(guarded)?);
         let text = match work.read(REPO_INCLUDE, REPO_INCLUDE_MOST) {
             Ok(contents) => contents.map_or_else(String::new, |found| shown(&found.bytes)),
             Err(SeedError::TooLarge { .. }) => {
@@ -116,7 +121,7 @@ impl Includes {
             notices.push(format!(".pyro/include was not used: {why}"));
             Globs::default()
         });
-        Ok(Self { user, repo, prefix: prefix.to_vec() })
+        Ok(Self { user, guarded, repo, prefix: prefix.to_vec() })
     }
 
     /// The files below an ignored (or foreign) path that come along, and whether all of it does.
@@ -129,7 +134,7 @@ impl Includes {
         most: u64,
     ) -> Result<(Vec<Vec<u8>>, bool), SeedError> {
         let by_user = self.user.takes(self.own(path));
-        let by_repo = self.repo.takes(path);
+        let by_repo = self.repo.takes(path) || self.guarded.takes(self.own(path));
         let mut found = Vec::new();
         if !is_dir {
             if by_user || (by_repo && !has_credential_component(path)) {
@@ -140,6 +145,7 @@ impl Includes {
         let may_reach = by_user
             || by_repo
             || self.user.reaches_into(self.own(path))
+            || self.guarded.reaches_into(self.own(path))
             || self.repo.reaches_into(path);
         if may_reach {
             self.walk(work, path, (by_user, by_repo), 0, most, &mut found)?;
@@ -172,7 +178,9 @@ impl Includes {
             }
             let path = child(dir, &entry.name);
             let by_user = by_user || self.user.anchored.is_match(as_path(self.own(&path)));
-            let by_repo = by_repo || self.repo.anchored.is_match(as_path(&path));
+            let by_repo = by_repo
+                || self.repo.anchored.is_match(as_path(&path))
+                || self.guarded.anchored.is_match(as_path(self.own(&path)));
             match entry.kind {
                 Kind::Directory if depth < 256 => {
                     self.walk(work, &path, (by_user, by_repo), depth + 1, most, found)?;
@@ -226,7 +234,7 @@ mod tests {
         }
         let work = Rooted::open(dir.path()).unwrap();
         let user: Vec<String> = user.iter().map(|glob| (*glob).to_owned()).collect();
-        let includes = Includes::read(&user, &work, b"", &mut Vec::new()).unwrap();
+        let includes = Includes::read(&user, &[], &work, b"", &mut Vec::new()).unwrap();
         let (found, _) = includes.select(&work, path.as_bytes(), is_dir, 100).unwrap();
         found.iter().map(|path| shown(path)).collect()
     }
@@ -249,10 +257,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_model_names_never_reaches_credentials() {
+        let dir = tree();
+        let work = Rooted::open(dir.path()).unwrap();
+        let selected = |glob: &str, path: &str, is_dir| {
+            let guarded = [glob.to_owned()];
+            let includes = Includes::read(&[], &guarded, &work, b"", &mut Vec::new()).unwrap();
+            let (found, _) = includes.select(&work, path.as_bytes(), is_dir, 100).unwrap();
+            found.iter().map(|path| shown(path)).collect::<Vec<_>>()
+        };
+        assert_eq!(selected("n", "n", true), ["n/a.js", "n/d/b.js"]);
+        assert_eq!(selected("n/**", "n", true), ["n/a.js", "n/d/b.js"]);
+        assert!(selected(".e*", ".env", false).is_empty());
+        assert!(selected("../**", "n", true).is_empty());
+    }
+
+    #[test]
     fn a_bad_glob_of_the_user_is_an_argument_error() {
         let dir = tree();
         let work = Rooted::open(dir.path()).unwrap();
-        let error = Includes::read(&["[".into()], &work, b"", &mut Vec::new()).unwrap_err();
+        let error = Includes::read(&["[".into()], &[], &work, b"", &mut Vec::new()).unwrap_err();
         assert_eq!(error.code(), "invalid_argument");
     }
 }

@@ -48,16 +48,17 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::beneath::open_settled;
 pub use self::error::SeedError;
 pub use self::facts::{
     ArchiveUnpacker, FORMAT, NotSeeded, OriginKind, SeedFacts, SeedLayer, SeedLimits, SeedOptions,
     SeedSource, Skipped, Unpacked,
 };
-pub use self::git_dir::find_checkout;
+pub use self::git_dir::{find_checkout, is_bare_repository, looks_like_checkout};
 pub use self::head::{HeadDirty, head_dirty, read_head_blob};
 pub use self::ignore_rules::{IgnoreMatcher, ignore_rules};
 pub use self::include::looks_like_credential;
-pub use self::remote::without_user_info;
+pub use self::remote::{check_address, without_user_info};
 pub use self::store::{collect_unused, open_layer, sweep};
 
 use self::assemble::Plan;
@@ -93,6 +94,16 @@ pub fn user_ignore_file(user_home: &Path) -> Option<PathBuf> {
         std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let file = base.unwrap_or_else(|| user_home.join(".config")).join("git/ignore");
     file.is_file().then_some(file)
+}
+
+/// The canonical path of a source. One that is not canonical any more was swapped since it was
+/// judged.
+fn settled(path: &Path) -> Result<PathBuf, SeedError> {
+    let now = path.canonicalize().map_err(|source| SeedError::source(path, source))?;
+    if now == path {
+        return Ok(now);
+    }
+    Err(SeedError::failed(path.display().to_string(), "a link stands in its place by now"))
 }
 
 struct Job<'a> {
@@ -166,11 +177,11 @@ impl Job<'_> {
     }
 
     fn checkout(&self, path: &Path, is_default: bool) -> Result<SeedLayer, SeedError> {
-        let path = path.canonicalize().map_err(|source| SeedError::source(path, source))?;
+        let path = settled(path)?;
         self.refuse_too_wide(&path, is_default)?;
         let mut notices = Vec::new();
         if let Some(around) = find_checkout(&path) {
-            let work = Rooted::open(&around).map_err(|e| SeedError::source(&around, e))?;
+            let work = Rooted::open_settled(&around).map_err(|e| SeedError::source(&around, e))?;
             let git = self.git()?;
             match git_dir::locate(&work, &git)? {
                 Located::Git(dirs) => {
@@ -182,6 +193,10 @@ impl Job<'_> {
                     }
                     // The user named a directory that git ignores as a whole: taken as it is.
                     notices.push("Git ignores this directory; all of it was taken".to_owned());
+                    return self.directory(&path, notices, self.options.guarded);
+                }
+                Located::Refused(why) if is_default && self.options.guarded => {
+                    return Err(SeedError::failed(path.display().to_string(), why));
                 }
                 Located::Refused(why) => {
                     notices.push(format!("seeded as a plain directory, not as a checkout: {why}"));
@@ -189,7 +204,7 @@ impl Job<'_> {
                 Located::Nothing => {}
             }
         }
-        self.directory(&path, notices)
+        self.directory(&path, notices, false)
     }
 
     fn refuse_too_wide(&self, path: &Path, is_default: bool) -> Result<(), SeedError> {
@@ -241,10 +256,15 @@ impl Job<'_> {
         })
     }
 
-    fn directory(&self, path: &Path, notices: Vec<String>) -> Result<SeedLayer, SeedError> {
-        let root = Rooted::open(path).map_err(|source| SeedError::source(path, source))?;
+    fn directory(
+        &self,
+        path: &Path,
+        notices: Vec<String>,
+        guarded: bool,
+    ) -> Result<SeedLayer, SeedError> {
+        let root = Rooted::open_settled(path).map_err(|source| SeedError::source(path, source))?;
         let listed_at = copying::file_clock();
-        let plain = directory::read(&root, &self.options.limits)?;
+        let plain = directory::read(&root, &self.options.limits, guarded)?;
         let origin_ref = path.display().to_string();
         let mut facts = self.facts(plain.key, OriginKind::Directory, Some(origin_ref));
         facts.notices = notices;
@@ -269,12 +289,12 @@ impl Job<'_> {
     }
 
     fn archive(&self, path: &Path, unpacker: &dyn ArchiveUnpacker) -> Result<SeedLayer, SeedError> {
-        let path = path.canonicalize().map_err(|source| SeedError::source(path, source))?;
-        let key = archive::key(&path, self.options.limits.bytes)?;
+        let path = settled(path)?;
+        let (archive, key) = archive::open(&path, self.options.limits.bytes)?;
         let facts = self.facts(key, OriginKind::Archive, Some(path.display().to_string()));
         self.find_or_build(facts, |mut facts| {
             let tree = self.tree()?;
-            let unpacked = unpacker.unpack(&path, &tree, &self.options.limits)?;
+            let unpacked = unpacker.unpack(archive, &path, &tree, &self.options.limits)?;
             (facts.files, facts.bytes) = (unpacked.files, unpacked.bytes);
             facts.skipped.extend(unpacked.skipped);
             self.publish_plain(facts)

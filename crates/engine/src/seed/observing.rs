@@ -36,7 +36,13 @@ impl Checkout {
         for path in on_disk.into_iter().chain(pass.unwatched) {
             self.look(work, path, true);
         }
-        let includes = Includes::read(&options.include, work, &self.prefix, &mut self.notices)?;
+        let includes = Includes::read(
+            &options.include,
+            &options.guarded_include,
+            work,
+            &self.prefix,
+            &mut self.notices,
+        )?;
         let mut brought = self.take_untracked(work, &includes, options)?;
         brought.extend(self.take_ignored(work, &includes, options)?);
         self.name_credentials(&brought);

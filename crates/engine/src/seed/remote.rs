@@ -66,6 +66,35 @@ pub(crate) fn clean_remote_url(url: &str) -> Option<String> {
     }
 }
 
+/// Whether an address and a reference are ones that may be cloned, by their form alone. Returns
+/// the address without user-info, and the user-info.
+pub fn check_address(
+    url: &str,
+    reference: Option<&str>,
+) -> Result<(String, Option<String>), SeedError> {
+    let (clean, user_info) = without_user_info(url);
+    let refuse =
+        |why: &str| Err(SeedError::InvalidArgument { what: clean.clone(), why: why.to_owned() });
+    if !(clean.starts_with("https://") || clean.starts_with("file:///")) {
+        return refuse("only https:// and file:/// addresses are accepted");
+    }
+    if clean.len() > 4096 || clean.chars().any(|c| c.is_control() || c == ' ') {
+        return refuse("the address holds characters that no address has");
+    }
+    if reference.is_some_and(is_bad_reference) {
+        return refuse("that is no name of a branch, tag or commit");
+    }
+    Ok((clean, user_info))
+}
+
+fn is_bad_reference(text: &str) -> bool {
+    text.is_empty()
+        || text.len() > 256
+        || text.starts_with('-')
+        || text.contains("..")
+        || text.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))
+}
+
 impl Remote {
     /// Asks the server what a reference stands for now.
     pub(crate) fn resolve(
@@ -74,26 +103,7 @@ impl Remote {
         git: &HostGit,
         options: &SeedOptions,
     ) -> Result<Self, SeedError> {
-        let (clean, user_info) = without_user_info(url);
-        let refuse = |why: &str| {
-            Err(SeedError::InvalidArgument { what: clean.clone(), why: why.to_owned() })
-        };
-        if !(clean.starts_with("https://") || clean.starts_with("file:///")) {
-            return refuse("only https:// and file:/// addresses are accepted");
-        }
-        if clean.len() > 4096 || clean.chars().any(|c| c.is_control() || c == ' ') {
-            return refuse("the address holds characters that no address has");
-        }
-        let bad = |text: &str| {
-            text.is_empty()
-                || text.len() > 256
-                || text.starts_with('-')
-                || text.contains("..")
-                || text.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))
-        };
-        if reference.is_some_and(bad) {
-            return refuse("that is no name of a branch, tag or commit");
-        }
+        let (clean, user_info) = check_address(url, reference)?;
         let rewrite = user_info.map(|_| url.to_owned());
         let mut remote =
             Self { url: clean, rewrite, wanted: Wanted::Detached, commit: String::new() };
@@ -114,7 +124,7 @@ impl Remote {
                     refs.iter().find(|(oid, name)| *name == "HEAD" && oid.starts_with("ref:"));
                 if let Some((target, _)) = head
                     && let Some(branch) = target.strip_prefix("ref: refs/heads/")
-                    && !bad(branch)
+                    && !is_bad_reference(branch)
                 {
                     remote.wanted = Wanted::Named(branch.to_owned());
                 }

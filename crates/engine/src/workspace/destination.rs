@@ -22,6 +22,7 @@ use crate::{
     diff::hex,
     failure::{host_file, no_space},
     lookup::{random, short},
+    seed::open_settled,
 };
 
 /// A place that is being written to.
@@ -54,6 +55,19 @@ fn open_directory(at: &OwnedFd, name: &str, shown: &Path) -> Result<OwnedFd, Fai
     openat2(at, name, flags, Mode::empty(), STRICT).map_err(|errno| refused(shown, errno))
 }
 
+/// Opens a directory that the user named when the server started: a link that took its place since
+/// is not followed. The directory itself may be made; those above it are the user's.
+fn open_named(path: &Path) -> Result<OwnedFd, Failure> {
+    let open = |path: &Path| {
+        open_settled(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|errno| refused(path, errno))
+    };
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return open(path) };
+    match mkdirat(open(above)?, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => open(path),
+        Err(errno) => Err(refused(path, errno)),
+    }
+}
+
 fn open_root(path: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| refused(path, errno))
@@ -79,7 +93,7 @@ impl Engine {
             let (directory, shown) = self.export_directory(context)?;
             return Destination::fresh(directory, shown, default_name);
         };
-        if context.fence.is_some() {
+        if context.fence().is_some() {
             let (directory, shown) = self.export_directory(context)?;
             return below(directory, shown, output);
         }
@@ -97,13 +111,12 @@ impl Engine {
 
     /// Where a model's exports land, and everybody's who names no place.
     fn export_directory(&self, context: &Context) -> Result<(OwnedFd, PathBuf), Failure> {
-        let fence = context.fence.as_deref();
+        let fence = context.fence();
         if let Some(path) = fence.and_then(|fence| fence.export_dir.as_ref()) {
-            std::fs::create_dir_all(path).map_err(|error| host_file("make", path, &error))?;
-            return Ok((open_root(path)?, path.clone()));
+            return Ok((open_named(path)?, path.clone()));
         }
         let project = match fence {
-            Some(fence) => fence.project.clone(),
+            Some(fence) => fence.project.directory().map(Path::to_path_buf),
             None => crate::seed::find_checkout(&context.cwd),
         };
         let Some(project) = project else {
@@ -113,8 +126,9 @@ impl Engine {
         };
         // The repo is hostile: `.pyro` in it may be a link.
         let shown = project.join(".pyro/exports");
-        let pyro = enter(&open_root(&project)?, ".pyro", &project.join(".pyro"))?;
-        let exports = enter(&pyro, "exports", &shown)?;
+        let pyro = enter(&open_root(&project)?, ".pyro", &project.join(".pyro"))
+            .map_err(with_a_way_out)?;
+        let exports = enter(&pyro, "exports", &shown).map_err(with_a_way_out)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         if let Ok(file) = openat2(&exports, ".gitignore", flags, Mode::from_raw_mode(0o644), STRICT)
@@ -124,6 +138,14 @@ impl Engine {
                 .map_err(|error| host_file("write", &shown.join(".gitignore"), &error))?;
         }
         Ok((exports, shown))
+    }
+}
+
+/// Says what to do where a project has no place for exports.
+fn with_a_way_out(failure: Failure) -> Failure {
+    match failure.hint.is_empty() {
+        true => failure.hint("ask the person to start the server with --export-dir DIR"),
+        false => failure,
     }
 }
 
@@ -140,6 +162,13 @@ fn below(directory: OwnedFd, mut shown: PathBuf, output: &str) -> Result<Destina
             format!("output: `{}` is not a name below the export directory", short(output)),
         )
         .hint("give a plain relative name such as `report.html`, or leave output out"));
+    }
+    if parts.iter().any(|part| part.eq_ignore_ascii_case(".git")) {
+        return Err(Failure::new(
+            Code::NotPermitted,
+            "output: a repository's own files are not written: the host's git would obey them",
+        )
+        .hint("give another name"));
     }
     let mut directory = directory;
     let (name, above) = parts.split_last().unwrap_or((&output, &[]));
@@ -319,6 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn a_named_export_directory_is_never_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        assert!(open_named(&at.join("new")).is_ok());
+        assert!(at.join("new").is_dir());
+        std::fs::create_dir_all(at.join("other/new")).unwrap();
+        std::os::unix::fs::symlink("other", at.join("link")).unwrap();
+        for path in ["link", "link/new", "link/made"] {
+            let refused = open_named(&at.join(path)).err().unwrap();
+            assert_eq!(refused.code, Code::NotPermitted, "{path}: {refused:?}");
+        }
+        assert!(!at.join("other/made").exists());
+    }
+
+    #[test]
     fn a_model_gives_no_name_that_a_terminal_obeys() {
         let folder = tempfile::tempdir().unwrap();
         for output in ["a\u{1b}[2J", "a\nb", "a\0", "d\u{9b}/x", "../x", "/tmp/x", "a//b", ""] {
@@ -326,6 +370,12 @@ mod tests {
             let refused = below(directory, shown, output).err().unwrap();
             assert_eq!(refused.code, Code::NotPermitted, "{output:?}");
         }
+        for output in [".git", ".git/config", "a/.GIT/hooks/post-checkout"] {
+            let (directory, shown) = handle(&folder);
+            let refused = below(directory, shown, output).err().unwrap();
+            assert!(refused.message.contains("git would obey"), "{output:?}: {refused:?}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let (directory, shown) = handle(&folder);
         assert_eq!(below(directory, shown, "d/é x").unwrap().name, "é x");
         let (directory, shown) = handle(&folder);

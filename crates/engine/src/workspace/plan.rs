@@ -11,7 +11,7 @@ use pyro_store::{Found, Phase, Record, RunSpec};
 
 use super::source::Seeded;
 use crate::{
-    Context, Engine,
+    Context, Engine, ceiling,
     choice::{self, Choice},
     environment::Chosen,
     failure::OrFail,
@@ -37,7 +37,12 @@ impl Engine {
         context: &Context,
     ) -> Result<Plan, Failure> {
         let config = &self.settings().config;
-        let fence = context.fence.as_deref();
+        let fence = context.fence();
+        // Refused before anything is done: the last of the checks that need no work.
+        let network = match fence {
+            Some(fence) => fence.network.narrow(request.network.as_deref())?,
+            None => "off",
+        };
         if let Some(name) = &request.name
             && let Found::One(taken) = self.store().find(name.as_str()).or_fail()?
         {
@@ -49,6 +54,7 @@ impl Engine {
             .detail("kind", "name")
             .detail("workspace", taken.id.as_str()));
         }
+        let source = self.source(&request, context)?;
         let Choice { machine: kind, environment, notices: mut told } =
             self.choose(request.machine, request.environment.as_deref(), context)?;
         let machine: Arc<dyn Machine> = match kind {
@@ -63,23 +69,11 @@ impl Engine {
             }
             failure
         })?;
-        // More than the server allows is refused where it was asked for, else cut.
-        let ceiling = |what: &str, asked: Option<u64>, default: u64, most: Option<u64>| {
-            let most = most.unwrap_or(u64::MAX);
-            match asked {
-                Some(asked) if asked > most => Err(Failure::new(
-                    Code::LimitReached,
-                    format!("{what}: {asked} asked for, this server allows {most}"),
-                )
-                .hint(format!("leave {what} out, or give at most {most}"))),
-                asked => Ok(asked.unwrap_or_else(|| default.min(most))),
-            }
-        };
         let cpus = config.cpus.unwrap_or_else(all_but_one).into();
         let most = fence.and_then(|f| f.max_cpus).map(u64::from);
-        let cpus = ceiling("cpus", request.cpus.map(u64::from), cpus, most)?;
+        let cpus = ceiling::size("cpus", request.cpus.map(u64::from), cpus, most)?;
         let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
-        let memory_mib = ceiling(
+        let memory_mib = ceiling::size(
             "memory_mib",
             request.memory_mib,
             config.memory_mib.unwrap_or(match kind {
@@ -88,7 +82,7 @@ impl Engine {
             }),
             fence.and_then(|f| f.max_memory_mib),
         )?;
-        let seeded = self.seed(&request, context)?;
+        let seeded = self.seed(&request, source, context)?;
         let also_at = seeded.checkout.clone().filter(|_| chosen.is_host);
         let lacking_tools = chosen.lacking(&seeded.top_level);
         let Chosen { name, digest, root_lowers, binds, variables, notices, held, .. } = chosen;
@@ -129,7 +123,7 @@ impl Engine {
             seed: serde_json::to_value(&reply)
                 .map_err(|error| Failure::new(Code::Internal, error.to_string()))?,
             not_enforced: serde_json::json!([]),
-            network: "off".to_owned(),
+            network: network.to_owned(),
             idle_ttl_s: request.idle_ttl_s.or(config.idle_ttl_s).unwrap_or(limits::IDLE_TTL_S),
             created_at: now,
             last_activity_at: now,

@@ -18,10 +18,10 @@ impl Handle<WorkspaceReset> for Engine {
         request: WorkspaceReset,
         context: &Context,
     ) -> Result<WorkspaceReply, Failure> {
-        let record = self.workspace(&request.workspace)?;
         if request.dry_run {
-            return self.preview(&record, context);
+            return self.preview(&self.workspace(&request.workspace)?, context);
         }
+        let record = self.workspace_to_run(&request.workspace, context)?;
         let (lock, mut record) = self.lock_at_rest(&record)?;
         let up = self.reset_machine(&record, &lock)?;
         record.not_enforced = up.not_enforced;

@@ -18,7 +18,8 @@ use pyro_operations::{
 };
 
 use crate::{
-    Context, Engine, Fence,
+    Context, Engine, ProjectSource,
+    ceiling::{self, Ground, NO_SOURCE},
     failure::{IntoFailure, OrFail, no_space},
     seed::{
         self, ArchiveUnpacker, SeedError, SeedLayer, SeedLimits, SeedOptions, SeedSource, Unpacked,
@@ -47,22 +48,28 @@ pub(super) struct Seeded {
 }
 
 impl Engine {
-    /// Finds or makes the seed that a request asks for.
+    /// Finds or makes the seed of a source.
     pub(super) fn seed(
         &self,
         request: &WorkspaceCreate,
+        source: Source,
         context: &Context,
     ) -> Result<Seeded, Failure> {
-        let (source, mut notices) = choose(request, context)?;
+        let Source { source, ground, mut notices } = source;
         if source == SeedSource::None {
             return Ok(nothing(notices));
         }
         context.say("reading the project", None);
         let user_home = std::env::var_os("HOME").map(PathBuf::from);
         let mut include = self.settings().config.seed.include.clone();
-        include.extend(request.include.iter().cloned());
+        let mut guarded_include = Vec::new();
+        let of_model = context.fence().is_some();
+        let named = if of_model { &mut guarded_include } else { &mut include };
+        named.extend(request.include.iter().cloned());
         let options = SeedOptions {
             include,
+            guarded_include,
+            guarded: of_model && ground != Ground::Named,
             user_ignore_file: user_home.as_deref().and_then(seed::user_ignore_file),
             user_home,
             network_env: self.network_variables(),
@@ -181,106 +188,97 @@ fn nothing(notices: Vec<String>) -> Seeded {
     }
 }
 
-/// The source, and what to say about the choice.
-fn choose(
-    request: &WorkspaceCreate,
-    context: &Context,
-) -> Result<(SeedSource, Vec<String>), Failure> {
-    let fence = context.fence.as_deref();
-    if request.no_seed {
-        return Ok((SeedSource::None, Vec::new()));
+/// A source that the caller may use, and what to say about it.
+pub(super) struct Source {
+    source: SeedSource,
+    ground: Ground,
+    notices: Vec<String>,
+}
+
+impl Source {
+    fn of(source: SeedSource) -> Self {
+        Self { source, ground: Ground::Project, notices: Vec::new() }
     }
-    if let Some(path) = &request.seed_path {
-        let path = context.cwd.join(path);
-        let path = path.canonicalize().map_err(|error| {
-            let failure = crate::failure::host_file("read the seed source", &path, &error);
-            failure.hint("give a directory or a tar file that exists, or leave seed_path out for the project")
-        })?;
-        if let Some(fence) = fence {
-            within(fence, &path)?;
-        }
-        let source = if path.is_dir() {
-            SeedSource::Directory { path }
-        } else {
-            SeedSource::Archive { path }
-        };
-        return Ok((source, Vec::new()));
+
+    fn nothing(notice: String) -> Self {
+        Self { notices: vec![notice], ..Self::of(SeedSource::None) }
     }
-    if let Some(url) = &request.repo_url {
-        let reference = match fence {
-            Some(fence) => pinned(fence, url, request.repo_ref.as_deref())?,
-            None => request.repo_ref.clone(),
-        };
-        return Ok((SeedSource::Repo { url: url.clone(), reference }, Vec::new()));
-    }
-    match fence {
-        Some(Fence { repository: Some((url, reference)), .. }) => {
-            Ok((SeedSource::Repo { url: url.clone(), reference: reference.clone() }, Vec::new()))
+}
+
+impl Engine {
+    /// The source that a request asks for, judged. Nothing is done yet: a person may be asked.
+    pub(super) fn source(
+        &self,
+        request: &WorkspaceCreate,
+        context: &Context,
+    ) -> Result<Source, Failure> {
+        let fence = context.fence();
+        if fence.is_some() {
+            ceiling::globs(&request.include)?;
         }
-        Some(Fence { project: Some(path), .. }) => {
-            Ok((SeedSource::Directory { path: path.clone() }, Vec::new()))
+        if request.no_seed {
+            return Ok(Source::of(SeedSource::None));
         }
-        Some(_) => Ok((
-            SeedSource::None,
-            vec!["this server has no project: /workspace is empty".to_owned()],
-        )),
-        None => match seed::find_checkout(&context.cwd) {
-            Some(path) => Ok((SeedSource::Checkout { path }, Vec::new())),
-            None => Ok((
-                SeedSource::None,
-                vec![format!(
+        if let Some(path) = &request.seed_path {
+            let path = context.cwd.join(path);
+            let path = match path.canonicalize() {
+                Ok(path) => path,
+                Err(error) => {
+                    ceiling::tellable(context, "seed_path", &path)?;
+                    return Err(missing(&path, &error));
+                }
+            };
+            let ground = ceiling::readable(self, context, "seed_path", &path)?;
+            let source = if path.is_dir() {
+                SeedSource::Directory { path }
+            } else {
+                SeedSource::Archive { path }
+            };
+            return Ok(Source { ground, ..Source::of(source) });
+        }
+        if let Some(url) = &request.repo_url {
+            let asked = request.repo_ref.as_deref();
+            let (url, reference) = match fence {
+                Some(fence) => ceiling::repository(fence, url, asked)?,
+                None => (url.clone(), request.repo_ref.clone()),
+            };
+            return Ok(Source::of(SeedSource::Repo { url, reference }));
+        }
+        match fence {
+            Some(fence) => of_project(&fence.project),
+            None => Ok(match seed::find_checkout(&context.cwd) {
+                Some(path) => Source::of(SeedSource::Checkout { path }),
+                None => Source::nothing(format!(
                     "{} is in no Git checkout: /workspace is empty; name a directory with seed_path",
                     context.cwd.display()
-                )],
-            )),
-        },
-    }
-}
-
-/// The reference of a repository that a model named: the user's address, and where the user named
-/// a reference as well, no other.
-fn pinned(fence: &Fence, url: &str, asked: Option<&str>) -> Result<Option<String>, Failure> {
-    let refused = |what: &str| {
-        Failure::new(Code::NotPermitted, format!("{what}: this server does not allow it"))
-            .hint("leave it out to use the project, or ask the person to start the server with --repo-url")
-    };
-    match &fence.repository {
-        Some((allowed, Some(reference))) if allowed == url => match asked {
-            Some(asked) if asked != reference => Err(refused("repo_ref")),
-            _ => Ok(Some(reference.clone())),
-        },
-        Some((allowed, None)) if allowed == url => Ok(asked.map(str::to_owned)),
-        _ => Err(refused("repo_url")),
-    }
-}
-
-/// Refuses a path that the user did not allow a model to read, and the inside of a repository:
-/// what is in there comes along cleaned with its checkout, and never as it is.
-fn within(fence: &Fence, path: &Path) -> Result<(), Failure> {
-    let mut inside_git = false;
-    for root in fence.project.iter().chain(&fence.allow_paths) {
-        let root = root.canonicalize().ok();
-        let Some(below) = root.and_then(|root| path.strip_prefix(root).ok().map(Path::to_owned))
-        else {
-            continue;
-        };
-        if !below.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git")) {
-            return Ok(());
+                )),
+            }),
         }
-        inside_git = true;
     }
-    if inside_git {
-        return Err(Failure::new(
-            Code::NotPermitted,
-            format!("seed_path: {} is the inside of a Git repository", path.display()),
-        )
-        .hint("name the checkout: its history comes along without hooks and credentials"));
-    }
-    Err(Failure::new(
-        Code::NotPermitted,
-        format!("seed_path: {} is outside what this server may read", path.display()),
-    )
-    .hint("leave seed_path out to use the project, or ask the person to start the server with --allow-path"))
+}
+
+/// What a model that names no source gets.
+fn of_project(project: &ProjectSource) -> Result<Source, Failure> {
+    let source = match project.clone() {
+        ProjectSource::Checkout(path) => SeedSource::Checkout { path },
+        ProjectSource::Directory(path) => SeedSource::Directory { path },
+        ProjectSource::Repository { url, reference } => SeedSource::Repo { url, reference },
+        ProjectSource::None { why } => {
+            return Ok(Source::nothing(format!("{why}: /workspace is empty")));
+        }
+        ProjectSource::Unusable { why } => {
+            return Err(Failure::new(Code::SourceFailed, format!("no project can be used: {why}"))
+                .hint(NO_SOURCE)
+                .detail("kind", "seed"));
+        }
+    };
+    Ok(Source::of(source))
+}
+
+/// A source that a caller named and that cannot be looked at.
+fn missing(path: &Path, error: &std::io::Error) -> Failure {
+    crate::failure::host_file("read the seed source", path, error)
+        .hint("give a directory or a tar file that exists, or leave seed_path out for the project")
 }
 
 fn reply(layer: &SeedLayer) -> Result<Seed, Failure> {
@@ -334,17 +332,16 @@ struct Archives;
 impl ArchiveUnpacker for Archives {
     fn unpack(
         &self,
-        archive: &Path,
+        archive: File,
+        path: &Path,
         into: &Path,
         limits: &SeedLimits,
     ) -> Result<Unpacked, SeedError> {
-        let file = File::open(archive)
-            .map_err(|source| SeedError::NotPermitted { path: archive.to_owned(), source })?;
         let mut plan = UnpackPlan::seed();
         plan.limits.bytes = limits.bytes;
         plan.limits.entries = limits.files;
-        let what = archive.display().to_string();
-        let summary = InProcess::single().unpack(file, into, plan).map_err(|error| {
+        let what = path.display().to_string();
+        let summary = InProcess::single().unpack(archive, into, plan).map_err(|error| {
             use pyro_environment::unpack::UnpackError as E;
             let why = error.to_string();
             match error {
@@ -382,52 +379,5 @@ impl IntoFailure for SeedError {
             Code::NetworkFailed => "check name, proxy and certificates, then try again",
             _ => "",
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_model_reads_no_inside_of_a_repository() {
-        let folder = tempfile::tempdir().unwrap();
-        let project = folder.path().canonicalize().unwrap();
-        for place in [".git/hooks", "sub/.GIT/modules", "src"] {
-            std::fs::create_dir_all(project.join(place)).unwrap();
-        }
-        std::os::unix::fs::symlink(".git", project.join("link")).unwrap();
-        let fence = Fence { project: Some(project.clone()), ..Fence::default() };
-        let asked = |fence: &Fence, path: &str| {
-            let path = project.join(path).canonicalize().unwrap();
-            within(fence, &path).map_err(|failure| failure.code)
-        };
-        for inside in [".git", ".git/hooks", "sub/.GIT/modules", "link", "link/hooks"] {
-            assert_eq!(asked(&fence, inside), Err(Code::NotPermitted), "{inside}");
-        }
-        assert_eq!(asked(&fence, "src"), Ok(()));
-        assert_eq!(asked(&fence, ".."), Err(Code::NotPermitted));
-        // What the person allowed by name is the person's affair.
-        let allowed = Fence { allow_paths: vec![project.join(".git/hooks")], ..fence };
-        assert_eq!(asked(&allowed, ".git/hooks"), Ok(()));
-        assert_eq!(asked(&allowed, ".git"), Err(Code::NotPermitted));
-    }
-
-    #[test]
-    fn a_model_takes_no_other_reference_than_the_pinned_one() {
-        let fence = |reference: Option<&str>| Fence {
-            repository: Some(("https://h/a".to_owned(), reference.map(str::to_owned))),
-            ..Fence::default()
-        };
-        let asked = |reference, url, asked| {
-            pinned(&fence(reference), url, asked).map_err(|failure| failure.code)
-        };
-        let main = || Ok(Some("main".to_owned()));
-        assert_eq!(asked(Some("main"), "https://h/a", None), main());
-        assert_eq!(asked(Some("main"), "https://h/a", Some("main")), main());
-        assert_eq!(asked(Some("main"), "https://h/a", Some("v1")), Err(Code::NotPermitted));
-        assert_eq!(asked(None, "https://h/a", Some("main")), main());
-        assert_eq!(asked(None, "https://h/b", None), Err(Code::NotPermitted));
-        assert!(pinned(&Fence::default(), "https://h/a", None).is_err());
     }
 }

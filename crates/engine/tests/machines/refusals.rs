@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use pyro_engine::Fence;
+use pyro_engine::{Fence, ProjectSource};
 use pyro_operations::Code;
 use serde_json::{Value, json};
 
@@ -404,7 +404,7 @@ fn a_model_stays_within_its_fence() {
     context.door = pyro_engine::Door::Mcp;
     context.cwd = inside.clone();
     context.fence = Some(std::sync::Arc::new(Fence {
-        project: Some(inside.clone()),
+        project: ProjectSource::Directory(inside.clone()),
         max_memory_mib: Some(512),
         max_workspaces: Some(1),
         ..Fence::default()
@@ -420,11 +420,27 @@ fn a_model_stays_within_its_fence() {
         assert_eq!(failure.code, Code::NotPermitted, "{request}: {failure:?}");
         assert!(!failure.hint.is_empty(), "{failure:?}");
     }
-    let failure = call("workspace_create", json!({"memory_mib": 4096})).unwrap_err();
-    assert_eq!(failure.code, Code::LimitReached, "{failure:?}");
+    for request in [
+        json!({"memory_mib": 4096}),
+        json!({"include": [".env"]}),
+        json!({"include": ["sub/**", "*.pem"], "no_seed": true}),
+        json!({"seed_path": home.path("no such thing")}),
+        json!({"seed_path": "/proc/self/root/etc"}),
+    ] {
+        let failure = call("workspace_create", request.clone()).unwrap_err();
+        assert_eq!(failure.code, Code::NotPermitted, "{request}: {failure:?}");
+        assert!(!failure.hint.is_empty(), "{failure:?}");
+    }
+    let failure = call("workspace_create", json!({"seed_path": "no such thing"})).unwrap_err();
+    assert_eq!(failure.code, Code::NotFound, "{failure:?}");
+    for person in ["workspace_prune", "environment_pull", "environment_import", "prepare", "doctor"]
+    {
+        let failure = call(person, json!({})).unwrap_err();
+        assert_eq!(failure.code, Code::NotPermitted, "{person}: {failure:?}");
+    }
     let workspace =
         text(&call("workspace_create", json!({"memory_mib": 256})).unwrap()["workspace"]);
-    for output in ["/tmp/x", "../x", "a/../../x", ".", "", "a//b"] {
+    for output in ["/tmp/x", "../x", "a/../../x", ".", "", "a//b", ".git/config", "x/.GIT"] {
         let request = json!({"workspace": workspace, "path": "file", "output": output});
         let failure = call("workspace_export", request).unwrap_err();
         assert_eq!(failure.code, Code::NotPermitted, "{output}: {failure:?}");

@@ -131,7 +131,7 @@ fn a_project_that_changes_meanwhile_is_not_found_again() {
     let place = Place::repo();
     let work = crate::seed::beneath::Rooted::open(&place.project()).unwrap();
     // A listing from before every file of the project.
-    let plain = crate::seed::directory::read(&work, &SeedLimits::default()).unwrap();
+    let plain = crate::seed::directory::read(&work, &SeedLimits::default(), false).unwrap();
     let tree = place.dir.path().join("tree");
     let places: Vec<_> = (0..plain.entries.len()).collect();
     for (listed_at, unsettled) in [(0, true), (i64::MAX, false)] {

@@ -114,7 +114,13 @@ fn git_in(dir: &Path, args: &[&str]) -> Output {
 struct NoArchives;
 
 impl ArchiveUnpacker for NoArchives {
-    fn unpack(&self, _: &Path, _: &Path, _: &SeedLimits) -> Result<Unpacked, SeedError> {
+    fn unpack(
+        &self,
+        _: std::fs::File,
+        _: &Path,
+        _: &Path,
+        _: &SeedLimits,
+    ) -> Result<Unpacked, SeedError> {
         Err(SeedError::failed("an archive", "no archive was expected"))
     }
 }

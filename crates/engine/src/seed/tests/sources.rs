@@ -63,7 +63,13 @@ fn an_empty_workspace_has_an_empty_layer() {
 fn an_archive_is_unpacked_once() {
     struct Counting(std::cell::Cell<u64>);
     impl ArchiveUnpacker for Counting {
-        fn unpack(&self, _: &Path, into: &Path, _: &SeedLimits) -> Result<Unpacked, SeedError> {
+        fn unpack(
+            &self,
+            _: std::fs::File,
+            _: &Path,
+            into: &Path,
+            _: &SeedLimits,
+        ) -> Result<Unpacked, SeedError> {
             self.0.set(self.0.get() + 1);
             std::fs::write(into.join("unpacked"), "x").unwrap();
             Ok(Unpacked { files: 1, bytes: 1, skipped: Vec::new() })
