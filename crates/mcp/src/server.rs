@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use pyro_engine::{Context, Door, Engine, Fence, Settings};
-use pyro_operations::{Code, Failure, Request, workspace::WorkspaceList};
+use pyro_engine::{Asker, Context, Door, Engine, Fence, Settings};
+use pyro_operations::{Code, Failure, Request, Toolset, workspace::WorkspaceList};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -20,19 +20,26 @@ use rmcp::{
     service::{NotificationContext, RequestContext},
 };
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    Serving, Surface, answer::answer, call, cancelled::Cancelled, instructions, prompts, resources,
+    Serving, Surface,
+    answer::answer,
+    call,
+    cancelled::Cancelled,
+    consent::{Consent, Consents},
+    instructions, prompts, resources, roots,
     tools::Shown,
 };
 
 /// What all clients of one process share: the tools, the ceiling, and the engine.
 pub(crate) struct Shared {
     surface: Surface,
+    tools: Toolset,
     engine: OpenOnce,
     fence: Arc<Fence>,
     cwd: PathBuf,
+    consents: Consents,
 }
 
 impl Shared {
@@ -41,17 +48,19 @@ impl Shared {
         let fence = Arc::new(serving.fence);
         Arc::new(Self {
             surface: Surface::new(serving.tools, Arc::clone(&fence)),
+            tools: serving.tools,
             engine: OpenOnce { settings: serving.settings, engine: Arc::default() },
             fence,
             cwd: serving.cwd,
+            consents: Consents::default(),
         })
     }
 
-    fn context(&self) -> Result<Context, Failure> {
+    fn context(&self, fence: &Arc<Fence>) -> Result<Context, Failure> {
         let context = Context::new(Door::Mcp, self.cwd.clone()).map_err(|error| {
             Failure::new(Code::HostUnfit, format!("there is no descriptor left: {error}"))
         })?;
-        Ok(Context { fence: Some(self.fence.clone()), ..context })
+        Ok(Context { fence: Some(Arc::clone(fence)), ..context })
     }
 }
 
@@ -60,12 +69,34 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     leaving: watch::Receiver<bool>,
     cancelled: Cancelled,
+    /// The ceiling and the tools of this client alone, once it was asked for its roots and one of
+    /// them is the project.
+    own: OnceCell<Option<(Arc<Fence>, Surface)>>,
 }
 
 impl Server {
     /// A server that gives up its calls when `leaving` becomes true.
     pub(crate) fn new(shared: Arc<Shared>, leaving: watch::Receiver<bool>) -> Self {
-        Self { shared, leaving, cancelled: Cancelled::default() }
+        Self { shared, leaving, cancelled: Cancelled::default(), own: OnceCell::new() }
+    }
+
+    /// The tools as this client has them. The first time it may be asked for its roots.
+    async fn surface(&self, request: &RequestContext<RoleServer>) -> &Surface {
+        let shared = &self.shared;
+        if !shared.fence.takes_roots || shared.fence.project.is_usable() {
+            return &shared.surface;
+        }
+        let own = self.own.get_or_init(|| async {
+            let project = roots::project(request).await?;
+            let fence = Arc::new(Fence { project, ..Fence::clone(&shared.fence) });
+            Some((Arc::clone(&fence), Surface::new(shared.tools, fence)))
+        });
+        own.await.as_ref().map_or(&shared.surface, |(_, surface)| surface)
+    }
+
+    fn fence(&self) -> &Arc<Fence> {
+        let own = self.own.get().and_then(Option::as_ref);
+        own.map_or(&self.shared.fence, |(fence, _)| fence)
     }
 
     async fn do_call(
@@ -74,7 +105,17 @@ impl Server {
         arguments: JsonObject,
         request: &RequestContext<RoleServer>,
     ) -> Result<Value, Failure> {
-        let context = self.shared.context()?;
+        self.do_asking(name, arguments, None, request).await
+    }
+
+    async fn do_asking(
+        &self,
+        name: &'static str,
+        arguments: JsonObject,
+        ask: Option<Asker>,
+        request: &RequestContext<RoleServer>,
+    ) -> Result<Value, Failure> {
+        let context = Context { ask, ..self.shared.context(self.fence())? };
         let engine = self.shared.engine.clone();
         let arguments = Value::Object(arguments);
         let work = move |context: &Context| engine.get()?.call_json(name, &arguments, context);
@@ -104,9 +145,10 @@ impl ServerHandler for Server {
     async fn list_tools(
         &self,
         _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.shared.surface.tools().cloned().collect()))
+        let surface = self.surface(&context).await;
+        Ok(ListToolsResult::with_all_items(surface.tools().cloned().collect()))
     }
 
     async fn list_prompts(
@@ -201,19 +243,29 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(shown) = self.shared.surface.find(&request.name) else {
+        let Some(shown) = self.surface(&context).await.find(&request.name) else {
             let name: String = request.name.chars().take(80).collect();
             return Err(ErrorData::invalid_params(format!("tool `{name}` not found"), None));
+        };
+        let mut consent = match Consent::of(&self.shared.consents, &shown.tool, &request, &context)
+        {
+            Ok(consent) => consent,
+            Err(failure) => return Ok(answer(Err(failure)).into()),
         };
         let arguments = request.arguments.unwrap_or_default();
         let result = match withheld(shown, &arguments) {
             Some(failure) => Err(failure),
-            None => self
-                .do_call(shown.operation.name, arguments, &context)
-                .await
-                .map_err(|failure| with_shown_fields(failure, &shown.tool)),
+            None => {
+                let asker = consent.asker();
+                let call = self.do_asking(shown.operation.name, arguments, asker, &context);
+                let done = consent.during(&context, self.leaving.clone(), call).await;
+                done.map_err(|failure| with_shown_fields(failure, &shown.tool))
+            }
         };
-        Ok(answer(result).into())
+        match consent.question() {
+            Some(question) if result.is_err() => Ok(question.into()),
+            _ => Ok(answer(result).into()),
+        }
     }
 }
 
