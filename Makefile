@@ -3,10 +3,10 @@
 # What a target does stands in scripts/; this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test bench install clean
+.PHONY: help demo check test test-mcp bench install clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build pyro and watch it repair a crate with a failing test, by hand and through MCP
 	@scripts/demo
@@ -16,6 +16,9 @@ check: ## formatting, lints, licences and sources of dependencies, structure of 
 
 test: ## everything that must pass; says what was skipped and why
 	@scripts/test
+
+test-mcp: ## the protocol's conformance suite (both eras, over HTTP) and the inspector's strict check
+	@scripts/test-mcp
 
 bench: ## measure pyro beside bwrap and podman
 	@scripts/bench
