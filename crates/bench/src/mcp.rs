@@ -49,17 +49,26 @@ impl McpServer {
 
     /// Runs `true` in a workspace; how long the answer took.
     pub(crate) fn exec_true(&mut self, workspace: &str) -> Result<Duration> {
-        let call = json!({
-            "name": "workspace_exec",
-            "arguments": { "workspace": workspace, "command": "true" },
-        });
+        let arguments = json!({ "workspace": workspace, "command": "true" });
         let start = Instant::now();
-        let reply = self.ask("tools/call", &call)?;
+        let reply = self.answer("workspace_exec", &arguments)?;
         let took = start.elapsed();
         if reply["result"]["structuredContent"]["exit_code"] == 0 {
             return Ok(took);
         }
         Err(wrong(&reply.to_string()))
+    }
+
+    /// Calls a tool; how long the answer took.
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Result<Duration> {
+        let start = Instant::now();
+        let reply = self.answer(tool, arguments)?;
+        let took = start.elapsed();
+        if reply["result"]["isError"] == false { Ok(took) } else { Err(wrong(&reply.to_string())) }
+    }
+
+    fn answer(&mut self, tool: &str, arguments: &Value) -> Result<Value> {
+        self.ask("tools/call", &json!({ "name": tool, "arguments": arguments }))
     }
 
     fn ask(&mut self, method: &str, params: &Value) -> Result<Value> {

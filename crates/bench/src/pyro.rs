@@ -50,6 +50,11 @@ impl Pyro {
         Ok(pyro)
     }
 
+    /// The home.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// One command.
     pub(crate) fn call(&self, words: &[&str]) -> Program {
         Program::new([self.program.to_string_lossy()])

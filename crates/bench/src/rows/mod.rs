@@ -3,6 +3,7 @@
 mod alive;
 mod create;
 mod diff;
+mod door;
 mod exec;
 mod microvm;
 mod ordinary_user;
@@ -20,6 +21,8 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("run-user", ordinary_user::rows),
     ("exec", exec::from_the_command_line),
     ("mcp", exec::over_mcp),
+    ("mcp-start", door::start),
+    ("mcp-door", door::overhead),
     ("reset", reset::rows),
     ("story-small", create::story_small),
     ("story-large", create::story_large),
