@@ -369,3 +369,47 @@ fn progress_is_told_to_a_client_that_asks() {
     assert!(!told.is_empty(), "a create says its steps");
     assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
 }
+
+#[test]
+fn fifty_calls_at_once_on_ten_workspaces_are_all_answered_by_their_own_reply() {
+    let home = Home::new();
+    let mut server = Server::greeted(&home, &["--no-project-source"]);
+    for at in 0..10 {
+        let made = server.call("workspace_create", &json!({"name": format!("w{at}")}));
+        if made["structuredContent"]["error"]["code"] == "host_unfit" {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: no machine can run here: {made}");
+            return;
+        }
+        assert_eq!(made["isError"], false, "{made}");
+    }
+    let mut asked = std::collections::BTreeMap::new();
+    for at in 0..50 {
+        let arguments = json!({
+            "workspace": format!("w{}", at % 10),
+            "command": format!("echo {at} >file{at}; sleep 0.2; cat file{at}"),
+        });
+        let params = json!({"name": "workspace_exec", "arguments": arguments});
+        asked.insert(server.send("tools/call", &params), at);
+    }
+    while !asked.is_empty() {
+        let message = server.receive();
+        let Some(at) = message["id"].as_u64().and_then(|id| asked.remove(&id)) else {
+            panic!("nobody asked for {message}");
+        };
+        let reply = &message["result"]["structuredContent"];
+        assert_eq!(reply["stdout"], format!("{at}\n"), "{message}");
+        let listed = home.json(&["workspace", "status", &format!("w{}", at % 10)]);
+        assert_eq!(reply["workspace"], listed["workspace"], "{message}");
+    }
+    // What each left is in its own workspace and nowhere else.
+    for at in 0..10 {
+        let files = server.call("workspace_file_list", &json!({"workspace": format!("w{at}")}));
+        let found = files["structuredContent"]["entries"].as_array().unwrap();
+        let mut numbers: Vec<u64> = found
+            .iter()
+            .map(|entry| entry["path"].as_str().unwrap().trim_start_matches("file").parse().unwrap())
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..5).map(|n| n * 10 + at).collect::<Vec<_>>());
+    }
+}
