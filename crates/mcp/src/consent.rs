@@ -367,9 +367,87 @@ fn form(question: &Question) -> Option<ElicitRequestParams> {
 
 #[cfg(test)]
 mod tests {
+    use pyro_engine::{Fence, Settings};
+    use pyro_operations::{Profile, Toolset};
+    use rmcp::ServiceExt;
     use serde_json::json;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 
     use super::*;
+    use crate::{
+        Serving,
+        server::{Server, Shared},
+    };
+
+    async fn next(client: &mut BufReader<DuplexStream>) -> Value {
+        let mut line = String::new();
+        client.read_line(&mut line).await.unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    async fn tell(client: &mut BufReader<DuplexStream>, message: Value) {
+        client.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    }
+
+    /// In this process, since no flag shortens a person's patience.
+    async fn unanswered() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().canonicalize().unwrap().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        let serving = Serving {
+            settings: Settings { home: folder.path().join("home"), ..Settings::default() },
+            fence: Fence::default(),
+            tools: Toolset::Profile(Profile::WorkspaceCore),
+            cwd: folder.path().to_owned(),
+        };
+        let consents = Consents::patient(Duration::from_millis(50));
+        let (_leave, leaving) = watch::channel(false);
+        let server = Server::new(Shared::asking(serving, consents), leaving);
+        let (client, theirs) = tokio::io::duplex(1 << 20);
+        let serving = tokio::spawn(server.serve(tokio::io::split(theirs)));
+        let mut client = BufReader::new(client);
+        let hello = json!({
+            "protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}},
+            "clientInfo": {"name": "test", "version": "0"},
+        });
+        tell(
+            &mut client,
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
+        )
+        .await;
+        assert_eq!(next(&mut client).await["id"], 1);
+        tell(&mut client, json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        let _running = serving.await.unwrap().unwrap();
+        let call = json!({"name": "workspace_create", "arguments": {"seed_path": outside}});
+        tell(
+            &mut client,
+            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}),
+        )
+        .await;
+        let question = next(&mut client).await;
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        let taken_back = next(&mut client).await;
+        assert_eq!(taken_back["method"], "notifications/cancelled", "{taken_back}");
+        assert_eq!(taken_back["params"]["requestId"], question["id"]);
+        let reply = next(&mut client).await;
+        assert_eq!(reply["id"], 2, "{reply}");
+        let code = &reply["result"]["structuredContent"]["error"]["code"];
+        assert_eq!(code, "not_permitted", "{reply}");
+        // The answer that comes too late changes nothing.
+        let late = json!({"action": "accept", "content": {"allow": true}});
+        tell(&mut client, json!({"jsonrpc": "2.0", "id": question["id"], "result": late})).await;
+        tell(&mut client, json!({"jsonrpc": "2.0", "id": 3, "method": "ping"})).await;
+        assert_eq!(next(&mut client).await["id"], 3);
+    }
+
+    #[test]
+    fn a_person_who_never_answers_said_no() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(30), unanswered()).await.unwrap();
+        });
+        runtime.shutdown_background();
+    }
 
     fn arguments(path: &str) -> JsonObject {
         JsonObject::from_iter([("seed_path".to_owned(), json!(path))])

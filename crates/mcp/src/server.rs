@@ -45,6 +45,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// What `serving` asks for; nothing is opened yet.
     pub(crate) fn new(serving: Serving) -> Arc<Self> {
+        Self::asking(serving, Consents::default())
+    }
+
+    /// The same, with this way to ask the person.
+    pub(crate) fn asking(serving: Serving, consents: Consents) -> Arc<Self> {
         let fence = Arc::new(serving.fence);
         Arc::new(Self {
             surface: Surface::new(serving.tools, Arc::clone(&fence)),
@@ -52,7 +57,7 @@ impl Shared {
             engine: OpenOnce { settings: serving.settings, engine: Arc::default() },
             fence,
             cwd: serving.cwd,
-            consents: Consents::default(),
+            consents,
         })
     }
 

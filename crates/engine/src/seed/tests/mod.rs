@@ -2,6 +2,7 @@
 
 mod checkouts;
 mod deltas;
+mod guarded;
 mod hostile;
 mod ignoring;
 mod layers;
