@@ -31,8 +31,6 @@ pub(crate) struct Ways {
 }
 
 impl Host {
-    pub(crate) const ALL: [Self; 3] = [Self::Claude, Self::Codex, Self::Opencode];
-
     /// The host's program, or what is missing.
     pub(crate) fn program(self) -> Result<PathBuf, String> {
         let variable = match self {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The whole story, in a workspace of this name.
-fn story(name: &'static str) -> Script {
+pub(crate) fn story(name: &'static str) -> Script {
     let mut script = Script::new();
     script
         .call("workspace_create", json!({"name": name}), |got| {
@@ -73,7 +73,7 @@ fn story(name: &'static str) -> Script {
 
 /// The patch lies where the reply said, applies to the checkout, and repairs it.
 #[track_caller]
-fn the_patch_repairs(stage: &Stage, talk: &Talk) {
+pub(crate) fn the_patch_repairs(stage: &Stage, talk: &Talk) {
     stage.checkout_is_untouched();
     let export = talk.received.iter().find_map(|got| got.find("host_path")).unwrap();
     assert!(export.starts_with(stage.project().to_str().unwrap()), "{export}");
@@ -87,9 +87,7 @@ fn the_patch_repairs(stage: &Stage, talk: &Talk) {
 #[track_caller]
 fn the_surface_is_told(host: Host, talk: &Talk) {
     let first = &talk.turns[0];
-    // Codex keeps tools back until the model has searched for them.
-    let tools = talk.turns.iter().map(|turn| wire::pyro_tools(host, turn));
-    let tools = tools.into_iter().find(|tools| !tools.is_empty()).unwrap_or_default();
+    let tools = wire::tools_told(host, &talk.turns);
     let create = tools.iter().find(|tool| tool.name == "workspace_create");
     let create = create.unwrap_or_else(|| panic!("{tools:?}"));
     assert!(create.description.contains("/project"), "the source is named: {create:?}");

@@ -107,11 +107,11 @@ impl Stage {
     }
 
     fn command(&self, program: &Path, variables: &[(&str, &str)]) -> Command {
-        let (home, tmp, pyro) = (self.home(), self.path("tmp"), self.path("pyro"));
+        // No PYRO_HOME: Codex would not hand it on, and all must find the same workspaces.
+        let (home, tmp) = (self.home(), self.path("tmp"));
         let mut all = vec![
             ("HOME", home.to_str().unwrap()),
             ("TMPDIR", tmp.to_str().unwrap()),
-            ("PYRO_HOME", pyro.to_str().unwrap()),
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
             ("LANG", "C.UTF-8"),
             ("TERM", "dumb"),
@@ -122,7 +122,9 @@ impl Stage {
 
     /// pyro by hand, beside the hosts.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        self.command(&self.pyro, &[]).args(arguments).output().unwrap()
+        // What waits for a host waits in vain when the host's story went wrong.
+        let mut command = self.command(Path::new("timeout"), &[]);
+        command.args(["--kill-after=5", "100"]).arg(&self.pyro).args(arguments).output().unwrap()
     }
 
     /// The one JSON object that `--json` prints.
@@ -141,7 +143,6 @@ impl Stage {
     /// The same, while the test does something else.
     pub(crate) fn start(&self, host: Host, ways: &Ways, script: Script) -> Playing {
         let model = Model::start(self.room.listener(), host, script);
-        // Codex drops most variables; the home that it keeps is enough for pyro there.
         let start = host.start(&self.home(), &self.pyro, model.port, ways);
         let variables: Vec<(&str, &str)> =
             start.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -161,7 +162,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if !self.path("pyro").exists() {
+        if !self.home().join(".local/share/pyro").exists() {
             return;
         }
         // A failed story may leave workspaces; what they hold beside processes goes with them.

@@ -20,6 +20,14 @@ pub(super) fn tools(body: &Value) -> Vec<SeenTool> {
         .collect()
 }
 
+/// Tools that Claude Code names to the model, and shows when it searches for them.
+pub(super) fn named(body: &Value) -> Vec<String> {
+    let text = body["messages"].to_string() + &body["system"].to_string();
+    let rest = text.split(PREFIX).skip(1);
+    rest.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect())
+        .collect()
+}
+
 pub(super) fn result(body: &Value, id: &str) -> Option<String> {
     let messages = body["messages"].as_array()?;
     let blocks = messages.iter().filter_map(|message| message["content"].as_array()).flatten();

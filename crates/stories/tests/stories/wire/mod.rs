@@ -53,6 +53,20 @@ pub(crate) fn pyro_tools(host: Host, body: &Value) -> Vec<SeenTool> {
     }
 }
 
+/// pyro's tools as the model saw them first.
+pub(crate) fn tools_told(host: Host, turns: &[Value]) -> Vec<SeenTool> {
+    let told = turns.iter().map(|turn| pyro_tools(host, turn));
+    told.into_iter().find(|tools| !tools.is_empty()).unwrap_or_default()
+}
+
+/// Tools of which the model first saw no more than their names.
+pub(crate) fn tools_named(host: Host, turns: &[Value]) -> Vec<String> {
+    match host {
+        Host::Claude => anthropic::named(&turns[0]),
+        Host::Codex | Host::Opencode => Vec::new(),
+    }
+}
+
 pub(crate) fn call_id(host: Host, number: usize) -> String {
     match host {
         Host::Claude => format!("toolu_{number:04}"),
