@@ -86,7 +86,7 @@ fn show(operation: &'static Operation, set: Toolset, fence: &Fence) -> Shown {
         Some(operation.open_world && reaches_out(&input, fence)),
     );
     let description = format!("{}{}", summary(operation, set), source(&input, fence));
-    let output = object(schema::without_hints(&(operation.reply_schema)()));
+    let output = outcome(schema::without_hints(&(operation.reply_schema)()));
     let tool = Tool::new(operation.name, description, Arc::new(object(input)))
         .with_title(operation.title)
         .with_raw_output_schema(Arc::new(output))
@@ -98,6 +98,19 @@ fn show(operation: &'static Operation, set: Toolset, fence: &Fence) -> Shown {
         tool
     };
     Shown { operation, tool, withheld }
+}
+
+/// The schema of what a call comes to: the reply, or the failure in its place. opencode holds
+/// failures to it too, and a model would read of the mismatch instead; so no field is required.
+fn outcome(reply: Value) -> JsonObject {
+    let mut schema = object(reply);
+    schema.remove("required");
+    let properties = schema.entry("properties").or_insert_with(|| json!({}));
+    properties["error"] = json!({
+        "type": "object",
+        "description": "Instead of all other fields: why the call failed, and what to do next.",
+    });
+    schema
 }
 
 /// What the tool does, without sentences about tools that this server does not show.
