@@ -370,11 +370,14 @@ fn git(at: &Path, arguments: &[&str]) {
 fn a_bare_server_starts_wherever_it_is_and_says_why_there_is_no_project() {
     let home = Home::new();
     let at = home.project();
-    for name in ["broken", "bare", "nothing", "gone"] {
+    for name in ["broken", "bare", "nothing", "gone", "damaged"] {
         std::fs::create_dir(at.join(name)).unwrap();
     }
     std::fs::write(at.join("broken/.git"), "gitdir: /nowhere/at/all\n").unwrap();
     git(&at.join("bare"), &["init", "-q", "--bare"]);
+    // Whole by its looks; what only a closer look shows, the create says.
+    git(&at.join("damaged"), &["init", "-q"]);
+    std::fs::write(at.join("damaged/.git/index"), "no index\n").unwrap();
     // From a directory that is gone by the time the server starts.
     let binary = env!("CARGO_BIN_EXE_pyro");
     let from = |directory: &str| {
@@ -388,10 +391,11 @@ fn a_bare_server_starts_wherever_it_is_and_says_why_there_is_no_project() {
     shell
         .env("PYRO_HOME", home.path())
         .env("PYRO_CONFIG", home.path().with_file_name("config.toml"));
-    let starts: [(Command, &str, &str); 5] = [
+    let starts: [(Command, &str, &str); 6] = [
         (served(from("broken")), "points to nothing", "source_failed"),
         (served(from("bare")), "bare repository", "source_failed"),
         (shell, "is gone", "source_failed"),
+        (served(from("damaged")), "The project is the Git checkout", "source_failed"),
         (served(from("nothing")), "in no Git checkout", "none"),
         (served(from("/")), "", "any"),
     ];
@@ -401,7 +405,8 @@ fn a_bare_server_starts_wherever_it_is_and_says_why_there_is_no_project() {
         let about = server.description();
         assert!(about.contains(says), "{says}: {about}");
         if fails == "source_failed" {
-            assert!(about.contains("--project-path"), "{about}");
+            let is_known = !says.contains("The project is");
+            assert_eq!(about.contains("--project-path"), is_known, "{about}");
             let id = server.create(&json!({}));
             let reply = server.answer(id);
             assert_eq!(code(&reply), fails, "{says}: {reply}");

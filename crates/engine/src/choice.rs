@@ -117,7 +117,38 @@ pub(crate) fn decide(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{Door, Fence};
+
+    #[test]
+    fn the_environment_is_the_server_s_before_the_user_s_before_the_story_s() {
+        let named = |fence: Fence, configured: Option<&str>, asked: Option<&str>| {
+            let context = Context::new(Door::Mcp, "/".into()).unwrap();
+            let context = Context { fence: Some(Arc::new(fence)), ..context };
+            let environment = configured.map(str::to_owned);
+            let config = Config { environment, ..Config::default() };
+            named(asked, &config, &context).map_err(|failure| failure.code)
+        };
+        let text = |text: &str| Ok(Some(text.to_owned()));
+        let story = || Fence {
+            recommended_environment: Some("debian:12"),
+            without_host: true,
+            ..Fence::default()
+        };
+        assert_eq!(named(Fence::default(), None, None), Ok(None));
+        assert_eq!(named(Fence::default(), Some("a"), None), text("a"));
+        assert_eq!(named(story(), None, None), text("debian:12"));
+        assert_eq!(named(story(), Some("a"), None), text("a"));
+        assert_eq!(named(story(), Some(HOST), None), text("debian:12"));
+        assert_eq!(named(story(), None, Some("b")), text("b"));
+        assert_eq!(named(story(), None, Some(HOST)), Err(Code::NotPermitted));
+        let pinned = || Fence { environment: Some("p".to_owned()), ..story() };
+        assert_eq!(named(pinned(), Some("a"), None), text("p"));
+        assert_eq!(named(pinned(), None, Some("p")), text("p"));
+        assert_eq!(named(pinned(), None, Some("debian:12")), Err(Code::NotPermitted));
+    }
 
     fn kvm(works: bool) -> Verdict {
         Verdict { works, reason: "KVM did not boot a guest".to_owned() }

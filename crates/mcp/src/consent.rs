@@ -333,7 +333,8 @@ impl Consents {
         let answer = tokio::select! {
             answer = &mut handle.rx => answer,
             why = &mut given_up => {
-                let _ = handle.cancel(Some(why.to_owned())).await;
+                // Beside this: a service that ends sends nothing more, and the call waits here.
+                tokio::spawn(handle.cancel(Some(why.to_owned())));
                 return self.counted(false);
             }
         };

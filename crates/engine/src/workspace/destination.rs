@@ -17,6 +17,7 @@ use rustix::fs::{
     unlinkat,
 };
 
+use super::export::is_of_git;
 use crate::{
     Context, Engine,
     diff::hex,
@@ -126,8 +127,9 @@ impl Engine {
         };
         // The repo is hostile: `.pyro` in it may be a link.
         let shown = project.join(".pyro/exports");
-        let pyro = enter(&open_root(&project)?, ".pyro", &project.join(".pyro"))
-            .map_err(with_a_way_out)?;
+        let root = open_settled(&project, OFlags::RDONLY | OFlags::DIRECTORY)
+            .map_err(|errno| refused(&project, errno))?;
+        let pyro = enter(&root, ".pyro", &project.join(".pyro")).map_err(with_a_way_out)?;
         let exports = enter(&pyro, "exports", &shown).map_err(with_a_way_out)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -163,7 +165,7 @@ fn below(directory: OwnedFd, mut shown: PathBuf, output: &str) -> Result<Destina
         )
         .hint("give a plain relative name such as `report.html`, or leave output out"));
     }
-    if parts.iter().any(|part| part.eq_ignore_ascii_case(".git")) {
+    if is_of_git(output.as_bytes()) {
         return Err(Failure::new(
             Code::NotPermitted,
             "output: a repository's own files are not written: the host's git would obey them",
@@ -370,7 +372,7 @@ mod tests {
             let refused = below(directory, shown, output).err().unwrap();
             assert_eq!(refused.code, Code::NotPermitted, "{output:?}");
         }
-        for output in [".git", ".git/config", "a/.GIT/hooks/post-checkout"] {
+        for output in [".git", ".git/config", "a/.GIT/hooks/post-checkout", "HEAD", "a/HEAD"] {
             let (directory, shown) = handle(&folder);
             let refused = below(directory, shown, output).err().unwrap();
             assert!(refused.message.contains("git would obey"), "{output:?}: {refused:?}");

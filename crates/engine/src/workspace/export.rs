@@ -246,7 +246,8 @@ impl<'a> Writer<'a> {
             return self.top(entry, executable);
         }
         let Some(tree) = &self.tree else { return Err(broken()) };
-        if is_of_git(&relative) {
+        let is_directory = entry.kind == EntryKind::Directory;
+        if lies_in_git(&relative) || (!is_directory && is_of_git(&relative)) {
             self.of_git = true;
             self.open = (entry.kind == EntryKind::File).then_some((None, entry.bytes));
             return Ok(());
@@ -280,7 +281,7 @@ impl<'a> Writer<'a> {
             return Err(broken());
         }
         match entry.kind {
-            EntryKind::Directory if is_of_git(self.root) => {
+            EntryKind::Directory if lies_in_git(self.root) => {
                 return Err(Failure::new(
                     Code::InvalidArgument,
                     "path: it is the inside of a Git repository, which the host's git would obey",
@@ -345,7 +346,7 @@ impl<'a> Writer<'a> {
         }
         if self.of_git {
             written.notices.push(
-                "`.git` was left out: the host's git would run what it names; the patch has the changes"
+                "`.git`, or a file named HEAD, was left out: the host's git would run what they name; the patch has the changes"
                     .to_owned(),
             );
         }
@@ -359,8 +360,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Whether a path is a repository's `.git`, or lies in one.
-fn is_of_git(path: &[u8]) -> bool {
+/// Whether a path is a repository's `.git`, lies in one, or would make its directory one: git takes
+/// any directory with a `HEAD` and some others for a repository, and obeys the `config` in it.
+pub(super) fn is_of_git(path: &[u8]) -> bool {
+    path.rsplit(|b| *b == b'/').next() == Some(b"HEAD") || lies_in_git(path)
+}
+
+fn lies_in_git(path: &[u8]) -> bool {
     path.split(|b| *b == b'/').any(|part| part.eq_ignore_ascii_case(b".git"))
 }
 
@@ -419,6 +425,10 @@ mod tests {
             (".git/hooks/post-checkout", EntryKind::File),
             ("sub", EntryKind::Directory),
             ("sub/.GIT", EntryKind::File),
+            ("sub/HEAD", EntryKind::File),
+            ("sub/d", EntryKind::Directory),
+            ("sub/d/HEAD", EntryKind::Directory),
+            ("sub/d/HEAD/kept", EntryKind::File),
             ("sub/kept", EntryKind::File),
         ] {
             let bytes = if kind == EntryKind::File { 2 } else { 0 };
@@ -428,14 +438,17 @@ mod tests {
             }
         }
         let (path, written) = writer.finish().unwrap();
-        assert_eq!((written.files, written.bytes), (1, 2));
+        assert_eq!((written.files, written.bytes), (2, 4));
         assert!(written.notices[0].contains(".git"), "{:?}", written.notices);
         let names = |path: std::path::PathBuf| -> Vec<String> {
             let entries = std::fs::read_dir(path).unwrap();
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
         };
         assert_eq!(names(path.clone()), ["sub"]);
-        assert_eq!(names(path.join("sub")), ["kept"]);
+        let mut inside = names(path.join("sub"));
+        inside.sort_unstable();
+        assert_eq!(inside, ["d", "kept"]);
+        assert_eq!(names(path.join("sub/d/HEAD")), ["kept"]);
         let mut writer = Writer::new(b"sub/.git", Destination::of(folder.path(), "other"));
         let refused = writer.entry(&entry("sub/.git", EntryKind::Directory, 0)).err().unwrap();
         assert_eq!(refused.code, Code::InvalidArgument);

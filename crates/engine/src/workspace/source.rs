@@ -79,6 +79,10 @@ impl Engine {
         let layer = seed::prepare(&source, &options, &self.layout().layers(), &Archives)
             .or_fail()
             .map_err(|failure| match failure.code {
+                // Nobody named it: the caller hears of the ways out.
+                _ if of_model && ground == Ground::Project && !names_a_source(request) => {
+                    failure.hint(NO_SOURCE)
+                }
                 Code::TooLarge => failure.hint("seed a part of it with seed_path"),
                 _ => failure,
             })?;
@@ -255,6 +259,10 @@ impl Engine {
             }),
         }
     }
+}
+
+fn names_a_source(request: &WorkspaceCreate) -> bool {
+    request.seed_path.is_some() || request.repo_url.is_some()
 }
 
 /// What a model that names no source gets.
