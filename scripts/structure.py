@@ -16,6 +16,7 @@ FLOOR_PLAN = {
     "model": set(),
     "sys": set(),
     "operations": {"model"},
+    "chat-hosts": {"model", "operations"},
     "protocol": {"model"},
     "store": {"model"},
     "environment": {"model", "store"},
@@ -25,7 +26,7 @@ FLOOR_PLAN = {
     "machine-container": {"launcher", "machine", "model", "protocol", "sys"},
     "machine-microvm": {"launcher", "machine", "model", "protocol", "sys"},
     "engine": {
-        "environment", "machine", "machine-container", "machine-microvm", "model", "operations",
+        "chat-hosts", "environment", "machine", "machine-container", "machine-microvm", "model", "operations",
         "protocol", "store", "sys",
     },
     "sdk": {"engine", "model", "operations"},

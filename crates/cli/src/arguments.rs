@@ -47,9 +47,7 @@ pub(crate) fn requests(
             {
                 from_stdin = true;
             }
-            Some(value) => {
-                request.insert(field.name.clone(), value);
-            }
+            Some(value) => insert(&mut request, field, value),
             None => {}
         }
     }
@@ -66,6 +64,18 @@ pub(crate) fn requests(
             .collect(),
         _ => vec![Value::Object(request)],
     })
+}
+
+/// A value in its place, which may be an object of the request.
+fn insert(request: &mut Map<String, Value>, field: &Field, value: Value) {
+    let Some(within) = &field.within else {
+        request.insert(field.name.clone(), value);
+        return;
+    };
+    let object = request.entry(within.object.clone()).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(object) = object {
+        object.insert(field.name.clone(), value);
+    }
 }
 
 /// What the conveniences fill in.

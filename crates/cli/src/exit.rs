@@ -5,7 +5,7 @@ use pyro_operations::Code;
 
 /// Done.
 pub const DONE: u8 = 0;
-/// `doctor`: there is something to mend.
+/// `doctor` and `host doctor`: there is something to mend.
 pub const TO_MEND: u8 = 1;
 /// Wrong arguments, as `invalid_argument`.
 pub const USAGE: u8 = 2;
@@ -29,7 +29,7 @@ pub const BROKEN_PIPE: u8 = SIGNALED + 13;
 pub fn table() -> Vec<(u8, String)> {
     let mut rows = vec![
         (DONE, "done".to_owned()),
-        (TO_MEND, "`doctor`: there is something to mend".to_owned()),
+        (TO_MEND, "`doctor` and `host doctor`: there is something to mend".to_owned()),
     ];
     let mut numbers: Vec<u8> = Code::ALL.iter().map(|code| code.exit()).collect();
     numbers.sort_unstable();

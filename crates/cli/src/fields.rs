@@ -30,6 +30,15 @@ pub(crate) struct Field {
     /// What stands after `--`.
     pub(crate) command: bool,
     pub(crate) about: String,
+    /// The object of the request that holds it, and what stands above its flag.
+    pub(crate) within: Option<Within>,
+}
+
+/// An object of a request whose fields are flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Within {
+    pub(crate) object: String,
+    pub(crate) heading: String,
 }
 
 impl Field {
@@ -39,7 +48,7 @@ impl Field {
     }
 }
 
-/// The fields of a request, in its own order.
+/// The fields of a request, in its own order; those of an object that is marked so, in its place.
 pub(crate) fn of(schema: &Value) -> Vec<Field> {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -47,8 +56,17 @@ pub(crate) fn of(schema: &Value) -> Vec<Field> {
     properties
         .into_iter()
         .flatten()
-        .map(|(name, property)| field(name, property, required.contains(&name.as_str())))
+        .flat_map(|(name, property)| match property["x-flags"].as_str() {
+            Some(heading) => inner(name, heading, property),
+            None => vec![field(name, property, required.contains(&name.as_str()))],
+        })
         .collect()
+}
+
+fn inner(object: &str, heading: &str, property: &Value) -> Vec<Field> {
+    let within = Within { object: object.to_owned(), heading: heading.to_owned() };
+    let fields = of(property).into_iter();
+    fields.map(|field| Field { within: Some(within.clone()), ..field }).collect()
 }
 
 fn field(name: &str, property: &Value, required: bool) -> Field {
@@ -64,6 +82,7 @@ fn field(name: &str, property: &Value, required: bool) -> Field {
         content: hint("x-content"),
         command: hint("x-command"),
         about: property["description"].as_str().unwrap_or_default().to_owned(),
+        within: None,
     }
 }
 

@@ -27,6 +27,7 @@ const GROUPS: &[(&[&str], &str)] = &[
     (&["workspace", "file"], "Read and change files of a workspace"),
     (&["env"], "Root file systems that workspaces start from"),
     (&["mcp"], "The server for chat hosts"),
+    (&["host"], "Set pyro up in Claude Code, Codex and opencode"),
 ];
 
 /// Something that can be typed.
@@ -190,10 +191,18 @@ fn stdin_mark(fields: &[Field]) -> Arg {
         .help(format!("Take --{into} from standard input"))
 }
 
+fn choice(values: &[String]) -> ValueParser {
+    ValueParser::new(PossibleValuesParser::new(values.to_vec()))
+}
+
 /// The arguments of a field.
 pub(crate) fn field_arguments(field: &Field, fields: &[Field], extras: &[Extra]) -> Vec<Arg> {
     let about = spoken(field.about.trim_end_matches('.'), fields);
     let base = Arg::new(field.name.clone()).help(about).required(field.required);
+    let base = match &field.within {
+        Some(within) => base.help_heading(within.heading.clone()),
+        None => base,
+    };
     if field.command {
         let about = "The command and its arguments, as words; for a shell line: sh -c 'LINE'";
         let after_all = base.help(about).index(positions(fields) + 2).last(true);
@@ -202,6 +211,10 @@ pub(crate) fn field_arguments(field: &Field, fields: &[Field], extras: &[Extra])
     if let Some(position) = field.position {
         let base = base.index(position + 1).value_name(field.placeholder());
         let several = extras.contains(&Extra::Several);
+        let base = match &field.kind {
+            Kind::Choice(values) => base.value_parser(choice(values)),
+            _ => base,
+        };
         return vec![if several { base.num_args(1..).action(ArgAction::Append) } else { base }];
     }
     let base = base.long(field.flag.clone());
@@ -215,8 +228,7 @@ pub(crate) fn field_arguments(field: &Field, fields: &[Field], extras: &[Extra])
             .value_parser(value_parser!(bool))
             .hide_possible_values(true),
         Kind::Whole => valued("N").value_parser(value_parser!(u64)),
-        Kind::Choice(values) => valued(&field.placeholder())
-            .value_parser(ValueParser::new(PossibleValuesParser::new(values.clone()))),
+        Kind::Choice(values) => valued(&field.placeholder()).value_parser(choice(values)),
         Kind::List => valued(&field.flag.to_uppercase()).action(ArgAction::Append),
         Kind::Map => valued("K=V").action(ArgAction::Append),
         // Text that must be given is content of some kind, and may begin with a dash.

@@ -46,7 +46,13 @@ fn call(operation: &Operation, fields: &[&Field]) -> (Value, Vec<String>) {
     let mut last = Vec::new();
     for field in fields {
         let (value, text) = sample(field);
-        request.insert(field.name.clone(), value);
+        match &field.within {
+            None => request.insert(field.name.clone(), value),
+            Some(within) => {
+                let object = request.entry(within.object.clone()).or_insert_with(|| json!({}));
+                object.as_object_mut().unwrap().insert(field.name.clone(), value)
+            }
+        };
         if field.command {
             last.push("--".to_owned());
             last.extend(text.split(' ').map(str::to_owned));

@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use pyro::{Client, Code, Context, Door, Failure};
 use pyro_operations::{
     Operation, Request,
+    chat_host::HostDoctor,
     exec::{VmRun, WorkspaceExec, WorkspaceExecStop, WorkspaceExecWait},
     host::Doctor,
 };
@@ -200,7 +201,8 @@ fn code(asked: &Asked<'_>, request: &Value, reply: &Value) -> u8 {
     if pyro_sys::signal::was_interrupted() {
         return exit::INTERRUPTED;
     }
-    if asked.operation.name == Doctor::NAME && reply["healthy"] == false {
+    let checks = matches!(asked.operation.name, Doctor::NAME | HostDoctor::NAME);
+    if checks && reply["healthy"] == false {
         return exit::TO_MEND;
     }
     if asked.exits_as_the_command() { command_code(request, reply) } else { exit::DONE }

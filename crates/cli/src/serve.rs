@@ -19,8 +19,6 @@ use crate::{
     terminal,
 };
 
-const HEADING: &str = "The server: a model can narrow what these say, never widen it";
-
 /// The fields that the flags are made from.
 pub(crate) fn fields() -> Vec<Field> {
     fields::of(&schema::of::<ServerFlags>())
@@ -30,7 +28,7 @@ pub(crate) fn fields() -> Vec<Field> {
 pub(crate) fn arguments() -> Vec<Arg> {
     let fields = fields();
     let arguments = fields.iter().flat_map(|field| field_arguments(field, &fields, &[]));
-    arguments.map(|argument| argument.help_heading(HEADING)).collect()
+    arguments.map(|argument| argument.help_heading(ServerFlags::HEADING)).collect()
 }
 
 /// What was typed.

@@ -3,6 +3,7 @@
 //! The matches are exhaustive where the enum lets them be: a new variant does not compile until it
 //! has a code and a way out.
 
+use pyro_chat_hosts::ChatHostError;
 use pyro_environment::{EnvironmentError, ErrorKind, host::HostError, kernel::KernelError};
 use pyro_machine::{GuestError, MachineError};
 use pyro_operations::{Code, Failure};
@@ -270,6 +271,47 @@ impl IntoFailure for HostError {
                 no_space(format!("failed to {}", chain(&self)))
             }
             Self::Skeleton { .. } | Self::Key { .. } => failed(Code::Internal, &self),
+        }
+    }
+}
+
+impl IntoFailure for ChatHostError {
+    fn into_failure(self) -> Failure {
+        let failure = |code| failed(code, &self).detail("kind", "chat_host");
+        let of_file = |path: &std::path::Path, hint: &str| {
+            let failure = failure(Code::ClientConfig);
+            failure.detail("file", path.display().to_string()).hint(hint)
+        };
+        match &self {
+            Self::File { source, .. } if is_full(source) => {
+                no_space(format!("failed to {}", chain(&self)))
+            }
+            Self::File { path, .. } => of_file(
+                path,
+                "mend the file, or put in by hand what host_print_config prints",
+            ),
+            Self::Unfit { path, hint, .. } => of_file(path, hint),
+            Self::Malformed { path, line, .. } => of_file(
+                path,
+                "correct the line, or call host_repair, which keeps a copy of the file and writes a new one",
+            )
+            .detail("line", *line),
+            Self::Key { path, key, .. } => of_file(
+                path,
+                "correct the key, or put in by hand what host_print_config prints",
+            )
+            .detail("key", key.as_str()),
+            Self::Taken { path, name, .. } => failure(Code::AlreadyExists)
+                .hint("give pyro's server another name with --as NAME")
+                .detail("kind", "name")
+                .detail("name", name.as_str())
+                .detail("file", path.display().to_string()),
+            Self::NotConnected { .. } => failure(Code::NotFound)
+                .hint("host_doctor shows where pyro is connected, and as what"),
+            Self::Unsuitable { hint, .. } => failure(Code::InvalidArgument).hint(hint.as_str()),
+            Self::Program(_) => {
+                failure(Code::HostUnfit).hint("start pyro from a path that exists, then try again")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 pub mod ceiling;
+mod chat_host;
 mod choice;
 pub mod context;
 mod crash;

@@ -71,6 +71,8 @@ pub struct Settings {
     pub home: PathBuf,
     /// What the user configured.
     pub config: Config,
+    /// The file that was named for that, if one was: absolute.
+    pub config_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -95,13 +97,17 @@ impl Settings {
             Failure::new(Code::InvalidArgument, format!("home {}: {error}", home.display()))
         })?;
         let named = config.map(Path::to_path_buf).or_else(|| variable("PYRO_CONFIG"));
+        let config_file = named.as_deref().map(std::path::absolute).transpose();
+        let config_file = config_file.map_err(|error| {
+            Failure::new(Code::InvalidArgument, format!("the configuration's path: {error}"))
+        })?;
         let required = named.is_some();
         let path = named.or_else(|| below_user(".config/pyro/config.toml"));
         let config = match path {
             Some(path) => read_config(&path, required)?,
             None => Config::default(),
         };
-        Ok(Self { home, config })
+        Ok(Self { home, config, config_file })
     }
 }
 

@@ -6,6 +6,7 @@
 //! Adding an operation: its file here, one row in `list.rs`, one file at the same path in the
 //! engine.
 
+pub mod chat_host;
 pub mod environment;
 pub mod exec;
 pub mod failure;

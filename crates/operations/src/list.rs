@@ -36,6 +36,11 @@ macro_rules! for_each_operation {
             environment_inspect: $crate::environment::EnvironmentInspect,
             environment_prune: $crate::environment::EnvironmentPrune,
             environment_import: $crate::environment::EnvironmentImport,
+            host_connect: $crate::chat_host::HostConnect,
+            host_disconnect: $crate::chat_host::HostDisconnect,
+            host_print_config: $crate::chat_host::HostPrintConfig,
+            host_doctor: $crate::chat_host::HostDoctor,
+            host_repair: $crate::chat_host::HostRepair,
             prepare: $crate::host::Prepare,
             doctor: $crate::host::Doctor,
         }
@@ -64,6 +69,8 @@ const fn row<R: Request>(
 }
 
 const CORE: &[Profile] = &[Profile::WorkspaceCore];
+/// The person's alone.
+const CHAT_HOSTS: Reach = Reach::Person("is about chat hosts, which the person sets up");
 /// Of every story.
 const STORIES: &[Mode] = Mode::ALL;
 /// Of the stories that change files.
@@ -293,6 +300,49 @@ pub static OPERATIONS: &[Operation] = &[
             &["env", "import"],
             "Import an environment",
             "Makes an environment of a root file system tarball or an OCI image layout on this host.",
+        )
+    },
+    Operation {
+        effect: Effect::Writes,
+        reach: CHAT_HOSTS,
+        ..row::<crate::chat_host::HostConnect>(
+            &["host", "connect"],
+            "Set pyro up in a chat host",
+            "Sets pyro's server up in a chat host with these flags, and prints everything that it changes; comments and order in the files stay. host_disconnect undoes it.",
+        )
+    },
+    Operation {
+        effect: Effect::Destroys,
+        reach: CHAT_HOSTS,
+        ..row::<crate::chat_host::HostDisconnect>(
+            &["host", "disconnect"],
+            "Take pyro out of a chat host",
+            "Takes pyro's server out of a chat host, with everything that host_connect changed and nothing else.",
+        )
+    },
+    Operation {
+        reach: CHAT_HOSTS,
+        ..row::<crate::chat_host::HostPrintConfig>(
+            &["host", "print-config"],
+            "Print what a chat host needs",
+            "Prints the configuration that a chat host needs, to be put there by hand; writes nothing.",
+        )
+    },
+    Operation {
+        reach: CHAT_HOSTS,
+        ..row::<crate::chat_host::HostDoctor>(
+            &["host", "doctor"],
+            "Check the chat hosts",
+            "Says how pyro stands in each chat host, what differs from what should be, and the command that mends it. Starts each server once to hear it answer.",
+        )
+    },
+    Operation {
+        effect: Effect::Writes,
+        reach: CHAT_HOSTS,
+        ..row::<crate::chat_host::HostRepair>(
+            &["host", "repair"],
+            "Repair pyro's set-up in the chat hosts",
+            "Makes what host_doctor finds drifted as it should be: a moved pyro, an edited entry, permissions that are gone. Flags that the server was given stay; what cannot be read is copied first.",
         )
     },
     Operation {

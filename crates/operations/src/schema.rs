@@ -6,6 +6,7 @@
 //! - `x-command`: it is the command after `--`, quoted into one line;
 //! - `x-content`: text that the command line also takes from a file or standard input;
 //! - `x-either`: a `bool` for which absent is neither `true` nor `false`;
+//! - `x-flags`: an object whose fields are flags of their own, under this heading;
 //! - `x-full`: not in the core profile and the modes.
 //!
 //! Doors that show a schema to somebody else take these keys out (`without_hints`).

@@ -70,6 +70,10 @@ pub struct ServerFlags {
 }
 
 impl ServerFlags {
+    /// What stands above the flags where a command has them beside its own.
+    pub const HEADING: &'static str =
+        "The server: a model can narrow what these say, never widen it";
+
     /// Rules across flags.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::StoreError;
 
 /// The folders of a home, and what each holds. `doctor` explains every entry with it.
 pub const FOLDERS: &[(&str, &str)] = &[
+    ("chat-hosts", "what `host connect` changed in the chat hosts' files, to be undone"),
     ("environments", "installed root file systems"),
     ("guest", "the agent that runs inside, one file for each version"),
     ("kept", "the last patches of deleted workspaces, for 7 days"),
@@ -134,6 +135,12 @@ impl Layout {
     #[must_use]
     pub fn operation_locks(&self) -> PathBuf {
         self.home.join("locks")
+    }
+
+    /// What `host connect` changed in the chat hosts' files.
+    #[must_use]
+    pub fn chat_hosts(&self) -> PathBuf {
+        self.home.join("chat-hosts")
     }
 
     /// Root file systems.

@@ -2,11 +2,13 @@
 //!
 //! Read from the reply alone, so that a terminal shows nothing that the other doors do not get.
 
+mod chat_host;
 mod command;
 mod table;
 
 use pyro_operations::{
     Request,
+    chat_host::{HostConnect, HostDisconnect, HostDoctor, HostPrintConfig, HostRepair},
     environment::EnvironmentList,
     exec::{VmRun, WorkspaceExec, WorkspaceExecStop, WorkspaceExecWait, WorkspaceLogs},
     file::{WorkspaceFileList, WorkspaceFileRead},
@@ -90,6 +92,18 @@ pub(crate) fn reply(
             rows(asked, reply, "workspaces", &columns);
         }
         Doctor::NAME => doctor(asked, reply),
+        HostConnect::NAME | HostDisconnect::NAME | HostRepair::NAME => {
+            chat_host::changes(reply);
+            verdict(asked, reply);
+        }
+        HostPrintConfig::NAME => {
+            chat_host::config(reply);
+            verdict(asked, reply);
+        }
+        HostDoctor::NAME => {
+            chat_host::doctor(asked, reply);
+            notices(asked, reply);
+        }
         _ => plain(asked, reply),
     }
 }

@@ -191,7 +191,7 @@ impl Drop for Home {
 }
 
 pub fn settings(folder: &Path, config: Config) -> Settings {
-    Settings { home: folder.join("home"), config }
+    Settings { home: folder.join("home"), config, ..Settings::default() }
 }
 
 #[track_caller]
