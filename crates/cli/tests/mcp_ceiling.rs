@@ -487,16 +487,31 @@ fn what_the_user_pinned_is_never_widened() {
     if code(&reply) != "host_unfit" {
         assert_eq!(made["resources"]["memory_mib"], 128, "{reply}");
         assert_eq!(made["resources"]["cpus"], 1, "{reply}");
-        // Another server, with another ceiling, does not run anything in it.
-        let flags = ["--environment", "debian:12", "--machine", "microvm"];
-        let mut other = Server::older(&home, &flags, &json!({}));
-        for (tool, more) in [("workspace_exec", json!("true")), ("workspace_reset", Value::Null)] {
-            let mut arguments = json!({"workspace": made["workspace"]});
-            if !more.is_null() {
-                arguments["command"] = more;
-            }
-            let reply = other.ask("tools/call", &json!({"name": tool, "arguments": arguments}));
-            assert_eq!(code(&reply), "not_permitted", "{tool}: {reply}");
+    }
+}
+
+#[test]
+fn nothing_is_run_in_a_workspace_that_the_pinned_machine_or_environment_would_not_be() {
+    let home = Home::new();
+    if home.workspace("theirs").is_none() {
+        return;
+    }
+    for flags in [&["--machine", "microvm"] as &[&str], &["--environment", "debian:12"]] {
+        let mut server = Server::older(&home, flags, &json!({}));
+        let mut call = |tool: &str, more: &Value| {
+            let mut arguments = more.clone();
+            arguments["workspace"] = json!("theirs");
+            server.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
+        };
+        for (tool, more) in
+            [("workspace_exec", json!({"command": "true"})), ("workspace_reset", json!({}))]
+        {
+            let reply = call(tool, &more);
+            assert_eq!(code(&reply), "not_permitted", "{flags:?} {tool}: {reply}");
+        }
+        for tool in ["workspace_status", "workspace_diff"] {
+            let reply = call(tool, &json!({}));
+            assert_eq!(code(&reply), "none", "{flags:?} {tool}: {reply}");
         }
     }
 }

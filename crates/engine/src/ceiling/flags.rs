@@ -224,9 +224,9 @@ fn unopened(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
 mod tests {
     use super::*;
 
-    fn fence(folder: &Path, flags: ServerFlags) -> Result<Fence, Failure> {
+    fn fence(folder: &Path, flags: &ServerFlags) -> Result<Fence, Failure> {
         let settings = Settings { home: folder.join("pyro-home"), ..Settings::default() };
-        Fence::from_flags(&flags, Some(folder), &settings)
+        Fence::from_flags(flags, Some(folder), &settings)
     }
 
     fn place() -> (tempfile::TempDir, PathBuf) {
@@ -249,7 +249,7 @@ mod tests {
             export_dir: Some("out".to_owned()),
             ..ServerFlags::default()
         };
-        let fence = fence(&at, flags).unwrap();
+        let fence = fence(&at, &flags).unwrap();
         assert_eq!(fence.project, ProjectSource::Directory(at.join("data")));
         assert_eq!(fence.allow_paths, [at.join("file"), at.join("data")]);
         assert_eq!(fence.export_dir, Some(at.join("out")));
@@ -287,7 +287,7 @@ mod tests {
             (export("project/.git/x"), Code::InvalidArgument, "Git repository"),
             (export("pyro-home/new"), Code::InvalidArgument, "pyro's own"),
         ] {
-            let refused = fence(&at, flags.clone()).unwrap_err();
+            let refused = fence(&at, &flags).unwrap_err();
             assert_eq!(refused.code, code, "{flags:?}: {refused:?}");
             assert!(refused.message.contains(says), "{refused:?}");
             assert!(!refused.hint.is_empty(), "{refused:?}");
@@ -321,10 +321,10 @@ mod tests {
                 Code::InvalidArgument,
             ),
         ] {
-            let refused = fence(&at, flags.clone()).unwrap_err();
+            let refused = fence(&at, &flags).unwrap_err();
             assert_eq!(refused.code, code, "{flags:?}: {refused:?}");
         }
-        let off = fence(&at, ServerFlags { network: text("off"), ..none() }).unwrap();
+        let off = fence(&at, &ServerFlags { network: text("off"), ..none() }).unwrap();
         assert_eq!(off.network, NetworkCeiling::Off);
     }
 
@@ -344,7 +344,7 @@ mod tests {
     fn a_story_recommends_its_environment() {
         let (_folder, at) = place();
         let mode =
-            |mode| fence(&at, ServerFlags { mode: Some(mode), ..ServerFlags::default() }).unwrap();
+            |mode| fence(&at, &ServerFlags { mode: Some(mode), ..ServerFlags::default() }).unwrap();
         let inspect = mode(Mode::Inspect);
         assert_eq!(inspect.recommended_environment, Some("debian:12"));
         assert!(!inspect.allows_environment(HOST) && inspect.allows_environment("debian:12"));
