@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use clap::Command;
 use pyro_mcp::{Surface, described};
-use pyro_operations::{OPERATIONS, Operation, Profile, Reach, Toolset};
+use pyro_operations::{Mode, OPERATIONS, Operation, Profile, Reach, Toolset, story};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -162,9 +162,9 @@ fn what_a_schema_requires_a_command_requires() {
 }
 
 #[test]
-fn core_tools_leave_out_what_is_marked_and_nothing_else() {
-    for profile in Profile::ALL {
-        let surface = Surface::new(Toolset::Profile(*profile), Arc::default());
+fn tools_leave_out_what_is_marked_and_what_their_story_has_no_use_for_and_nothing_else() {
+    for set in Toolset::all() {
+        let surface = Surface::new(set, Arc::default());
         for (operation, tool) in surface.operations().zip(surface.tools()) {
             let full = (operation.request_schema)();
             let tool = described(tool);
@@ -174,16 +174,55 @@ fn core_tools_leave_out_what_is_marked_and_nothing_else() {
                 .as_object()
                 .unwrap()
                 .iter()
-                .filter(|(_, p)| *profile == Profile::WorkspaceFull || p.get("x-full").is_none())
+                .filter(|(name, field)| match set {
+                    Toolset::Profile(Profile::WorkspaceFull) => true,
+                    Toolset::Profile(_) => field.get("x-full").is_none(),
+                    Toolset::Mode(mode) => {
+                        field.get("x-full").is_none()
+                            && !story::withholds(mode, operation.name, name)
+                    }
+                })
                 .map(|(name, _)| name)
                 .collect();
-            assert_eq!(shown, expected, "{} in {}", operation.name, profile.as_str());
+            assert_eq!(shown, expected, "{} in {}", operation.name, set.as_str());
             let text = tool.to_string();
-            for bad in ["\"x-", "\"$ref\"", "\"$defs\""] {
+            for bad in [
+                "\"x-",
+                "\"$ref\"",
+                "\"$defs\"",
+                "\"anyOf\"",
+                "\"oneOf\"",
+                "\"allOf\"",
+                "\"null\"",
+                "\"default\":\"",
+                "\"default\":null",
+                "\"default\":false",
+                "\"const\"",
+            ] {
                 assert!(!text.contains(bad), "{}: {bad}", operation.name);
             }
             assert_eq!(tool["outputSchema"]["type"], "object");
-            assert!(tool["annotations"]["readOnlyHint"].is_boolean());
+            for hint in ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"] {
+                assert!(tool["annotations"][hint].is_boolean(), "{}: {hint}", operation.name);
+            }
+            // Without a repository and with the network off, nothing reaches out.
+            assert_eq!(tool["annotations"]["openWorldHint"], false, "{}", operation.name);
+        }
+    }
+}
+
+#[test]
+fn no_story_edits_without_being_about_it_and_inspection_has_no_network() {
+    let tools = |mode| {
+        let surface = Surface::new(Toolset::Mode(mode), Arc::default());
+        surface.operations().map(|operation| operation.name).collect::<Vec<_>>()
+    };
+    for mode in Mode::ALL {
+        let edits = tools(*mode).iter().any(|name| name.contains("write") || name.contains("edit"));
+        assert_eq!(edits, *mode == Mode::ReproFix, "{}", mode.as_str());
+        for tool in Surface::new(Toolset::Mode(*mode), Arc::default()).tools() {
+            let fields = described(tool)["inputSchema"]["properties"].clone();
+            assert!(fields.get("network").is_none(), "{}", tool.name);
         }
     }
 }
@@ -222,19 +261,18 @@ fn conveniences_fill_fields() {
 
 #[test]
 fn a_server_speaks_only_of_tools_that_it_shows() {
-    for profile in Profile::ALL {
-        let surface = Surface::new(Toolset::Profile(*profile), Arc::default());
+    for set in Toolset::all() {
+        let surface = Surface::new(set, Arc::default());
         let mut texts = vec![pyro_mcp::instructions(&surface)];
+        texts.extend(pyro_mcp::prompts(&surface).into_iter().map(|(_, text)| text));
         texts.extend(
             surface.tools().map(|tool| tool.description.clone().unwrap_or_default().into()),
         );
         for text in texts {
-            for operation in
-                OPERATIONS.iter().filter(|operation| !operation.is_in(Toolset::Profile(*profile)))
-            {
+            for operation in OPERATIONS.iter().filter(|operation| !operation.is_in(set)) {
                 let names = |word: &str| operation.name.contains('_') && word == operation.name;
                 let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                assert!(!words.any(names), "{} in {}: {text}", operation.name, profile.as_str());
+                assert!(!words.any(names), "{} in {}: {text}", operation.name, set.as_str());
             }
         }
     }

@@ -4,8 +4,8 @@
 use std::{fmt::Write, path::Path, sync::Arc};
 
 use pyro::{Code, Failure};
-use pyro_mcp::{Surface, described, instructions};
-use pyro_operations::{OPERATIONS, Profile, Reach, Toolset};
+use pyro_mcp::{Surface, described, instructions, prompts};
+use pyro_operations::{OPERATIONS, Profile, Reach, Toolset, schema};
 use serde_json::Value;
 
 use crate::{exit, front, grammar};
@@ -53,40 +53,67 @@ fn cli() -> String {
 
 fn mcp() -> String {
     let mut page = format!("# The MCP tools\n\n{MADE}");
-    page.push_str("## Profiles\n\n| tool | command | profiles |\n|---|---|---|\n");
+    page.push_str(
+        "A server shows a profile (`--profile`, `workspace-core` when absent) or a mode (`--mode`), \
+         never both.\n\n| tool | command | profiles and modes |\n|---|---|---|\n",
+    );
     for operation in OPERATIONS {
-        let profiles = match operation.reach {
+        let sets = match operation.reach {
             Reach::Person(why) => format!("none: {why}"),
-            Reach::Everywhere => Profile::ALL
-                .iter()
-                .filter(|profile| operation.is_in(Toolset::Profile(**profile)))
-                .map(|profile| format!("`{}`", profile.as_str()))
+            Reach::Everywhere => Toolset::all()
+                .filter(|set| operation.is_in(*set))
+                .map(|set| format!("`{}`", set.as_str()))
                 .collect::<Vec<_>>()
                 .join(", "),
         };
         let command = operation.command.join(" ");
-        let _ = writeln!(page, "| `{}` | `pyro {command}` | {profiles} |", operation.name);
+        let _ = writeln!(page, "| `{}` | `pyro {command}` | {sets} |", operation.name);
     }
-    for profile in Profile::ALL {
-        let surface = Surface::new(Toolset::Profile(*profile), Arc::default());
-        let _ = write!(page, "\n## `{}`\n\nInstructions:\n\n```\n", profile.as_str());
-        let _ = writeln!(page, "{}\n```", instructions(&surface));
-        for tool in surface.tools() {
-            let mut tool = described(tool);
-            // Replies are the same in every profile, and stand once, below.
-            if let Value::Object(fields) = &mut tool {
-                fields.remove("outputSchema");
-            }
-            block(&mut page, &tool);
-        }
+    for set in Toolset::all() {
+        tools(&mut page, set);
     }
     page.push_str("\n## Replies\n");
-    for tool in Surface::new(Toolset::Profile(Profile::WorkspaceFull), Arc::default()).tools() {
-        let tool = described(tool);
-        let _ = write!(page, "\n### {}\n", tool["name"].as_str().unwrap_or_default());
-        block(&mut page, &tool["outputSchema"]);
+    for operation in OPERATIONS.iter().filter(|o| o.reach == Reach::Everywhere) {
+        let _ = write!(page, "\n### {}\n", operation.name);
+        block(&mut page, &schema::without_hints(&(operation.reply_schema)()));
     }
     page
+}
+
+/// One profile or mode: what the model is told, what the person can begin with, and the tools.
+fn tools(page: &mut String, set: Toolset) {
+    let surface = Surface::new(set, Arc::default());
+    let _ = write!(page, "\n## `{}`\n\nInstructions:\n\n```\n", set.as_str());
+    let _ = writeln!(page, "{}\n```", instructions(&surface));
+    for (name, text) in prompts(&surface) {
+        let _ = write!(page, "\nPrompt `{name}`:\n\n```\n{text}\n```\n");
+    }
+    let (wider, same) = match set {
+        Toolset::Profile(_) => (None, String::new()),
+        // Most of a mode's tools are those of the core profile: what differs is shown.
+        Toolset::Mode(_) => {
+            let full = Surface::new(Toolset::Profile(Profile::WorkspaceCore), Arc::default());
+            let wide: Vec<Value> = full.tools().map(described).collect();
+            let same = surface.tools().map(described).filter(|tool| wide.contains(tool));
+            let names: Vec<String> =
+                same.filter_map(|tool| Some(format!("`{}`", tool["name"].as_str()?))).collect();
+            (Some(wide), names.join(", "))
+        }
+    };
+    if !same.is_empty() {
+        let _ = write!(page, "\nAs in `workspace-core`: {same}.\n");
+    }
+    for tool in surface.tools() {
+        let mut tool = described(tool);
+        if wider.as_ref().is_some_and(|wide| wide.contains(&tool)) {
+            continue;
+        }
+        // Replies are the same everywhere, and stand once, whole, below.
+        if let Value::Object(fields) = &mut tool {
+            fields.remove("outputSchema");
+        }
+        block(page, &tool);
+    }
 }
 
 fn block(page: &mut String, value: &Value) {

@@ -4,19 +4,20 @@ use pyro_operations::Failure;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Value, json};
 
-use crate::{bound, text};
+use crate::{Surface, bound, spoken, text};
 
-/// The result of a call.
-pub(crate) fn answer(result: Result<Value, Failure>) -> CallToolResult {
+/// The result of a call, on a server with these tools.
+pub(crate) fn answer(result: Result<Value, Failure>, surface: &Surface) -> CallToolResult {
     match result {
         Ok(reply) => {
-            let reply = bound::fit(reply);
-            let content = bound::fit_text(text::reply(&reply));
+            let reply = bound::fit(spoken::of_reply(reply, surface));
+            let content = bound::text_of(&reply);
             let mut result = CallToolResult::structured(reply);
             result.content = vec![ContentBlock::text(content)];
             result
         }
         Err(failure) => {
+            let failure = spoken::of_failure(failure, surface);
             let content = bound::fit_text(text::failure(&failure));
             let mut result = CallToolResult::error(vec![ContentBlock::text(content)]);
             result.structured_content = Some(bound::fit(json!({ "error": failure })));
@@ -27,7 +28,9 @@ pub(crate) fn answer(result: Result<Value, Failure>) -> CallToolResult {
 
 #[cfg(test)]
 mod tests {
-    use pyro_operations::Code;
+    use std::sync::Arc;
+
+    use pyro_operations::{Code, Profile, Toolset};
 
     use super::*;
 
@@ -36,7 +39,8 @@ mod tests {
         let failure = Failure::new(Code::NotFound, "workspace `a` does not exist")
             .hint("call workspace_list")
             .detail("kind", "workspace");
-        let result = serde_json::to_value(answer(Err(failure))).unwrap();
+        let surface = Surface::new(Toolset::Profile(Profile::WorkspaceCore), Arc::default());
+        let result = serde_json::to_value(answer(Err(failure), &surface)).unwrap();
         assert_eq!(result["isError"], true);
         assert_eq!(result["structuredContent"]["error"]["code"], "not_found");
         assert_eq!(result["structuredContent"]["error"]["hint"], "call workspace_list");

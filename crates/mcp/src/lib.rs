@@ -14,15 +14,18 @@ mod http;
 mod instructions;
 mod legible;
 mod moves;
+mod outline;
 mod prompts;
 mod resources;
 mod roots;
 mod serve;
 mod server;
+mod spoken;
 pub mod text;
 mod tools;
 
 pub use http::{address, serve_http};
 pub use instructions::instructions;
+pub use prompts::prompts;
 pub use serve::{Serving, serve};
 pub use tools::{Surface, described};

@@ -196,14 +196,9 @@ mod tests {
         "shell_read",
     ];
 
-    fn sets() -> Vec<Toolset> {
-        let profiles = Profile::ALL.iter().map(|profile| Toolset::Profile(*profile));
-        profiles.chain(Mode::ALL.iter().map(|mode| Toolset::Mode(*mode))).collect()
-    }
-
     #[test]
     fn moves_name_tools_of_the_contract() {
-        for step in sets().into_iter().flat_map(all) {
+        for step in Toolset::all().flat_map(all) {
             for tool in step.tools {
                 let there = pyro_operations::list::find(tool).is_some();
                 assert!(there != TO_COME.contains(tool), "{tool}: one or the other");

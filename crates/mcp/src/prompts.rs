@@ -163,6 +163,14 @@ pub(crate) fn get(
     Ok(GetPromptResult::new(vec![message]).with_description(story.description))
 }
 
+/// The name and the words of each prompt, where the person says nothing beforehand: for the
+/// reference pages.
+#[must_use]
+pub fn prompts(surface: &Surface) -> Vec<(&'static str, String)> {
+    let stories = STORIES.iter().filter(|story| shown(story.mode, surface));
+    stories.map(|story| (story.mode.as_str(), text(story, surface, &JsonObject::new()))).collect()
+}
+
 /// Every tool of the story is there.
 fn shown(mode: Mode, surface: &Surface) -> bool {
     match surface.set() {

@@ -9,7 +9,7 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use crate::{Surface, bound, text};
+use crate::{Surface, bound};
 
 const ROOT: &str = "pyro://workspace/";
 const MIME: &str = "text/plain";
@@ -115,7 +115,7 @@ pub(crate) fn reading(surface: &Surface, uri: &str) -> Option<(&'static str, Jso
 
 /// What reading answers.
 pub(crate) fn contents(uri: &str, reply: Value) -> ReadResourceResult {
-    let text = bound::fit_text(text::reply(&bound::fit(reply)));
+    let text = bound::text_of(&bound::fit(reply));
     ReadResourceResult::new(vec![ResourceContents::text(text, uri).with_mime_type(MIME)])
 }
 

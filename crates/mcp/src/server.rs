@@ -255,7 +255,7 @@ impl ServerHandler for Server {
         let mut consent = match Consent::of(&self.shared.consents, &shown.tool, &request, &context)
         {
             Ok(consent) => consent,
-            Err(failure) => return Ok(answer(Err(failure)).into()),
+            Err(failure) => return Ok(answer(Err(failure), &self.shared.surface).into()),
         };
         let arguments = request.arguments.unwrap_or_default();
         let result = match withheld(shown, &arguments) {
@@ -269,7 +269,7 @@ impl ServerHandler for Server {
         };
         match consent.question() {
             Some(question) if result.is_err() => Ok(question.into()),
-            _ => Ok(answer(result).into()),
+            _ => Ok(answer(result, &self.shared.surface).into()),
         }
     }
 }

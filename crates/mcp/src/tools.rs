@@ -7,6 +7,8 @@ use pyro_operations::{Effect, OPERATIONS, Operation, Profile, Toolset, list, sch
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
+use crate::outline::outline;
+
 /// The tools of one server. Their schemas are made when they are first asked for, so that a client
 /// is greeted at once.
 #[derive(Debug)]
@@ -79,14 +81,16 @@ pub fn described(tool: &Tool) -> Value {
 fn show(operation: &'static Operation, set: Toolset, fence: &Fence) -> Shown {
     let (input, withheld) = narrowed(operation, set);
     let annotations = ToolAnnotations::from_raw(
-        Some(operation.title.to_owned()),
+        // It stands at the tool itself.
+        None,
         Some(operation.effect == Effect::Reads),
         Some(operation.effect == Effect::Destroys),
         Some(operation.idempotent),
         Some(operation.open_world && reaches_out(&input, fence)),
     );
-    let description = format!("{}{}", summary(operation, set), source(&input, fence));
-    let output = outcome(schema::without_hints(&(operation.reply_schema)()));
+    let full = (operation.request_schema)();
+    let description = format!("{}{}", summary(operation, set), source(&full, fence));
+    let output = object(outline(&(operation.reply_schema)()));
     let tool = Tool::new(operation.name, description, Arc::new(object(input)))
         .with_title(operation.title)
         .with_raw_output_schema(Arc::new(output))
@@ -98,19 +102,6 @@ fn show(operation: &'static Operation, set: Toolset, fence: &Fence) -> Shown {
         tool
     };
     Shown { operation, tool, withheld }
-}
-
-/// The schema of what a call comes to: the reply, or the failure in its place. opencode holds
-/// failures to it too, and a model would read of the mismatch instead; so no field is required.
-fn outcome(reply: Value) -> JsonObject {
-    let mut schema = object(reply);
-    schema.remove("required");
-    let properties = schema.entry("properties").or_insert_with(|| json!({}));
-    properties["error"] = json!({
-        "type": "object",
-        "description": "Instead of all other fields: why the call failed, and what to do next.",
-    });
-    schema
 }
 
 /// What the tool does, without sentences about tools that this server does not show.

@@ -111,6 +111,12 @@ pub enum Toolset {
 }
 
 impl Toolset {
+    /// Every profile and every mode.
+    pub fn all() -> impl Iterator<Item = Toolset> {
+        let profiles = Profile::ALL.iter().map(|profile| Toolset::Profile(*profile));
+        profiles.chain(Mode::ALL.iter().map(|mode| Toolset::Mode(*mode)))
+    }
+
     /// As it is spelled on every door.
     #[must_use]
     pub fn as_str(self) -> &'static str {

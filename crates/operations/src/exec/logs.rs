@@ -10,7 +10,7 @@ use crate::{Code, Failure, Request};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceLogs {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
     /// Whose output; without it the commands are listed, newest first.
@@ -20,7 +20,7 @@ pub struct WorkspaceLogs {
     /// Which stream; `stdout` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<OutputStream>,
-    /// Byte to begin at; `next_offset` of the part before. For the list: rows to skip.
+    /// Byte to begin at (`next_offset` of the part before), or rows of the list to skip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
     /// Bytes at most (30,000), or rows of the list (50).

@@ -11,21 +11,20 @@ use crate::{Failure, Request, exec::ExecReply, request_checks::Command};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceExec {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
-    /// One shell line, run by bash (else sh); a line of plain words also works without a shell.
+    /// One shell line, run by bash, else sh.
     #[serde(alias = "cmd")]
     #[schemars(extend("x-command" = true))]
     pub command: String,
-    /// Where to run, below `/workspace`; `/workspace` itself when absent. `cd` and exported
-    /// variables do not carry over to the next call.
+    /// Where to run, below `/workspace`; `/workspace` itself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "workdir")]
     pub cwd: Option<String>,
     /// Variables to set for this command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Text for its standard input, at most 1 MiB; empty when absent.
+    /// Its standard input, at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-content" = true))]
     pub stdin: Option<String>,
@@ -37,7 +36,7 @@ pub struct WorkspaceExec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 280))]
     pub wait_s: Option<u64>,
-    /// Characters of the whole reply at most; 20,000 when absent.
+    /// Characters of the reply at most; 20,000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1000, max = 45000))]
     pub max_output_chars: Option<usize>,

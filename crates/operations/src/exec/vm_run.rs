@@ -13,22 +13,21 @@ use crate::{Code, Failure, Request, exec::ExecReply, request_checks, request_che
 #[serde(deny_unknown_fields)]
 pub struct VmRun {
     /// The root file system: `host` (this machine's own toolchains), `debian:12`,
-    /// `debian:12-base`, `debian:12-build`, or the name of an imported one.
+    /// `debian:12-base`, `debian:12-build`, or an imported one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-position" = 0))]
     pub environment: Option<String>,
-    /// One shell line, run by bash (else sh); a line of plain words also works without a shell.
+    /// One shell line, run by bash, else sh.
     #[serde(alias = "cmd")]
     #[schemars(extend("x-command" = true))]
     pub command: String,
-    /// Where to run, below `/workspace`; `/workspace` itself when absent. `cd` and exported
-    /// variables do not carry over to the next call.
+    /// Where to run, below `/workspace`; `/workspace` itself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "workdir")]
     pub cwd: Option<String>,
     /// Variables to set for this command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Text for its standard input, at most 1 MiB; empty when absent.
+    /// Its standard input, at most 1 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-content" = true))]
     pub stdin: Option<String>,
@@ -40,7 +39,7 @@ pub struct VmRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 280))]
     pub wait_s: Option<u64>,
-    /// Characters of the whole reply at most; 20,000 when absent.
+    /// Characters of the reply at most; 20,000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1000, max = 45000))]
     pub max_output_chars: Option<usize>,

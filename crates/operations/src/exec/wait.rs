@@ -9,7 +9,7 @@ use crate::{Failure, Request, exec::ExecReply, request_checks};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceExecWait {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
     /// The command's id.
@@ -19,7 +19,7 @@ pub struct WorkspaceExecWait {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 280))]
     pub wait_s: Option<u64>,
-    /// Characters of the whole reply at most; 20,000 when absent.
+    /// Characters of the reply at most; 20,000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1000, max = 45000))]
     pub max_output_chars: Option<usize>,

@@ -10,18 +10,18 @@ use crate::{Code, Failure, Request, file::WorkspaceFileChanged, request_checks};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceFileEdit {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
-    /// The file, relative to `/workspace` or absolute below it.
+    /// The file, relative to `/workspace`.
     #[serde(alias = "file_path", alias = "filePath")]
     #[schemars(extend("x-position" = 1))]
     pub path: String,
-    /// The text that is there, exactly, with enough around it to be the only place.
-    #[serde(alias = "oldString")]
+    /// The exact text that is there, with enough around it to be the only place.
+    #[serde(alias = "oldString", alias = "old_str")]
     pub old_string: String,
     /// The text to put there.
-    #[serde(alias = "newString")]
+    #[serde(alias = "newString", alias = "new_str")]
     pub new_string: String,
     /// Replace every place; without it there must be exactly one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not", alias = "replaceAll")]

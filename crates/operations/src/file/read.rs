@@ -9,14 +9,14 @@ use crate::{Code, Failure, Request, request_checks};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceFileRead {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
-    /// The file, relative to `/workspace` or absolute below it.
+    /// The file, relative to `/workspace`.
     #[serde(alias = "file_path", alias = "filePath")]
     #[schemars(extend("x-position" = 1))]
     pub path: String,
-    /// Lines to skip (bytes with `base64`); `next_offset` of the part before.
+    /// Lines to skip (bytes with `base64`): `next_offset` of the part before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
     /// Lines at most (bytes with `base64`); 2,000 lines when absent, and never more than 30,000

@@ -10,14 +10,15 @@ use crate::{Code, Failure, Request, file::Encoding, request_checks};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceFileWrite {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
-    /// The file, relative to `/workspace` or absolute below it.
+    /// The file, relative to `/workspace`.
     #[serde(alias = "file_path", alias = "filePath")]
     #[schemars(extend("x-position" = 1))]
     pub path: String,
     /// All of its content, at most 8 MiB.
+    #[serde(alias = "file_text")]
     #[schemars(extend("x-content" = true, "x-flag" = "text"))]
     pub content: String,
     /// `utf8` when absent.

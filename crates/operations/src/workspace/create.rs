@@ -11,7 +11,7 @@ use crate::{Code, Failure, Request, reply::WorkspaceReply};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceCreate {
-    /// A unique name: a-z, 0-9, `.`, `_`, `-`; usable instead of the id everywhere.
+    /// A unique name, used instead of the id: a-z, 0-9, `.`, `_`, `-`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub name: Option<WorkspaceName>,
@@ -20,12 +20,11 @@ pub struct WorkspaceCreate {
     #[schemars(with = "BTreeMap<String, String>", extend("x-flag" = "label"))]
     pub labels: BTreeMap<LabelKey, LabelValue>,
     /// The root file system: `host` (this machine's own toolchains), `debian:12`,
-    /// `debian:12-base`, `debian:12-build`, or the name of an imported one.
+    /// `debian:12-base`, `debian:12-build`, or an imported one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-position" = 0))]
     pub environment: Option<String>,
-    /// A directory or tar file on the host to copy into `/workspace`; the project around the
-    /// current directory when absent.
+    /// A directory or tar file on the host to copy into `/workspace`; the project when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed_path: Option<String>,
     /// A repository to clone into `/workspace`: `https://` or `file://`.

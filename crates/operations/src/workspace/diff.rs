@@ -10,7 +10,7 @@ use crate::{Code, Failure, Request, reply::Next};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceDiff {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
     /// Only these files or directories.
@@ -20,14 +20,14 @@ pub struct WorkspaceDiff {
     /// Only the list of files with counts, no patch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stat: bool,
-    /// Against what: `baseline` (what was seeded), or `head` (the seed's HEAD commit, with the
-    /// user's own uncommitted changes in the patch).
+    /// Against `baseline` (what was seeded), or `head` (its HEAD commit, so with the user's own
+    /// uncommitted changes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<DiffFrom>,
     /// Byte of the patch to begin at; `next_offset` of the part before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// Characters of the whole reply at most.
+    /// Characters of the reply at most; 20,000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1000, max = 45000))]
     pub max_output_chars: Option<usize>,

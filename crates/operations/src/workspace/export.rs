@@ -9,18 +9,18 @@ use crate::{Code, Failure, Request};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceExport {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
     /// What to take out: a file or directory below `/workspace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-position" = 1))]
     pub path: Option<String>,
-    /// `path` (files as they are) or `patch` (the diff). `path` when a path is given, else `patch`.
+    /// `path` (files as they are) when a path is given, else `patch` (the diff).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ExportKind>,
-    /// Where to: a name below the export directory; on the command line any path on the host.
-    /// Must not exist yet.
+    /// Where to, which must not exist yet: a name below the export directory; on the command line
+    /// any path on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
 }

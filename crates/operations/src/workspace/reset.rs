@@ -9,10 +9,10 @@ use crate::{Code, Failure, Request, reply::WorkspaceReply};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceReset {
-    /// The workspace: its id, its name, or a unique prefix of the id.
+    /// Its id, name, or unique id prefix.
     #[schemars(extend("x-position" = 0))]
     pub workspace: String,
-    /// Where to: `baseline` (the seed), which is also what is meant when it is absent.
+    /// Where to: `baseline` (what was seeded) when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// Only say what would be lost.
