@@ -67,6 +67,13 @@ impl McpServer {
         if reply["result"]["isError"] == false { Ok(took) } else { Err(wrong(&reply.to_string())) }
     }
 
+    /// The tools that it shows, as they are sent.
+    pub(crate) fn tools(&mut self) -> Result<Value> {
+        let reply = self.ask("tools/list", &json!({}))?;
+        let tools = &reply["result"]["tools"];
+        if tools.is_array() { Ok(tools.clone()) } else { Err(wrong(&reply.to_string())) }
+    }
+
     fn answer(&mut self, tool: &str, arguments: &Value) -> Result<Value> {
         self.ask("tools/call", &json!({ "name": tool, "arguments": arguments }))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use pyro_engine::Fence;
+use pyro_engine::{Fence, NetworkCeiling};
 use pyro_operations::{Effect, OPERATIONS, Operation, Profile, Toolset, list, schema, story};
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
@@ -119,10 +119,11 @@ fn summary(operation: &Operation, set: Toolset) -> String {
     sentences.collect::<String>().trim_end().to_owned()
 }
 
-/// Whether a call of this tool may reach beyond this host. Workspaces have no network so far; a
-/// repository that the user named is cloned on the host.
+/// Whether a call of this tool may reach beyond this host: from a workspace, where the user allows
+/// that, or from the host itself, where a repository that the user named is cloned.
 fn reaches_out(input: &Value, fence: &Fence) -> bool {
-    fence.project.repository().is_some() && input["properties"].get("repo_url").is_some()
+    let clones = input["properties"].get("repo_url").is_some();
+    fence.network != NetworkCeiling::Off || (clones && fence.project.repository().is_some())
 }
 
 /// The request's schema as this server shows it, and the fields that it leaves out.
@@ -160,5 +161,32 @@ fn object(value: Value) -> JsonObject {
     match value {
         Value::Object(map) => map,
         _ => JsonObject::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyro_engine::ProjectSource;
+
+    use super::*;
+
+    fn reaching(fence: Fence) -> Vec<&'static str> {
+        let surface = Surface::new(Toolset::Profile(Profile::WorkspaceFull), Arc::new(fence));
+        let out = |shown: &&Shown| {
+            shown.tool.annotations.as_ref().and_then(|a| a.open_world_hint) == Some(true)
+        };
+        surface.shown().iter().filter(out).map(|shown| shown.operation.name).collect()
+    }
+
+    #[test]
+    fn tools_reach_out_only_as_far_as_the_user_allows() {
+        assert!(reaching(Fence::default()).is_empty());
+        let repository =
+            ProjectSource::Repository { url: "https://example.org/a".to_owned(), reference: None };
+        let cloning = Fence { project: repository, ..Fence::default() };
+        assert_eq!(reaching(cloning), ["vm_run", "workspace_create"]);
+        let network = NetworkCeiling::Egress { allow_hosts: Vec::new() };
+        let open = reaching(Fence { network, ..Fence::default() });
+        assert_eq!(open, ["vm_run", "workspace_create", "workspace_exec", "workspace_exec_wait"]);
     }
 }

@@ -9,6 +9,7 @@ mod microvm;
 mod ordinary_user;
 mod reset;
 mod run;
+mod words;
 
 use crate::{bench::Bench, error::Result, row::Row};
 
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[(&str, Make)] = &[
     ("mcp", exec::over_mcp),
     ("mcp-start", door::start),
     ("mcp-door", door::overhead),
+    ("mcp-tools", words::rows),
     ("reset", reset::rows),
     ("story-small", create::story_small),
     ("story-large", create::story_large),
