@@ -17,6 +17,8 @@ pub const WAIT_MOST_S: u64 = 280;
 pub const OUTPUT_CHARACTERS: usize = 20_000;
 /// The most characters of a whole serialized reply.
 pub const OUTPUT_CHARACTERS_MOST: usize = 45_000;
+/// Lines of the long texts of one reply: a chat host cuts what has more than 2,000 in all.
+pub const OUTPUT_LINES_MOST: usize = 1_800;
 /// Bytes of each stream of a command that are kept: the first half and the last half of this.
 pub const OUTPUT_KEPT_BYTES: u64 = 64 << 20;
 /// Bytes of output kept per workspace; the oldest goes first.
@@ -29,6 +31,8 @@ pub const FILE_READ_CHARACTERS: usize = 30_000;
 pub const FILE_WRITE_BYTES: usize = 8 << 20;
 /// Bytes that a file may have to be edited in place.
 pub const FILE_EDIT_BYTES: u64 = 8 << 20;
+/// Bytes that a patch may have.
+pub const PATCH_BYTES: usize = 8 << 20;
 /// Bytes of standard input that a command may be given.
 pub const STDIN_BYTES: usize = 1 << 20;
 /// Bytes of one command line.

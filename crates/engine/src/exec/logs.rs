@@ -1,13 +1,13 @@
 //! `workspace_logs`.
 
-use pyro_model::{ExecState, OutputStream};
+use pyro_model::{ExecState, OutputStream, limits};
 use pyro_operations::{
     Code, Failure,
     exec::{LoggedExec, WorkspaceLogged, WorkspaceLogs},
 };
 use pyro_store::{ExecRecord, Record};
 
-use super::escaped_characters;
+use super::escaped_length;
 use crate::{Context, Engine, Handle, failure::OrFail, lookup::exec_id};
 
 /// Rows of the list when the caller does not say.
@@ -65,7 +65,7 @@ impl Engine {
                 started_at: exec.started_at,
                 tail: self.tail(record, &exec)?,
             };
-            let cost = ROW + escaped_characters(&row.command) + escaped_characters(&row.tail);
+            let cost = ROW + escaped_length(&row.command) + escaped_length(&row.tail);
             if cost > budget {
                 more = true;
                 break;
@@ -150,7 +150,14 @@ impl Engine {
 /// Cuts bytes so that they fit into a reply, and not in the middle of a character: the parts of an
 /// output, one after the other, read as the whole does.
 fn shorten(bytes: &mut Vec<u8>, mut more_follows: bool) {
-    while escaped_characters(&String::from_utf8_lossy(bytes)) > CHARACTERS {
+    let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    if let Some((last, _)) = ends.nth(limits::OUTPUT_LINES_MOST - 1)
+        && last + 1 < bytes.len()
+    {
+        bytes.truncate(last + 1);
+        more_follows = true;
+    }
+    while escaped_length(&String::from_utf8_lossy(bytes)) > CHARACTERS {
         bytes.truncate(bytes.len() / 4 * 3);
         more_follows = true;
     }
@@ -181,6 +188,14 @@ mod tests {
         assert_eq!(shortened(b"a\xff", true), b"a\xff", "what no byte makes whole");
         assert_eq!(shortened(b"a\xc3", false), b"a\xc3", "nothing follows");
         assert_eq!(shortened(b"", true), b"");
+    }
+
+    #[test]
+    fn a_part_has_a_bounded_number_of_lines() {
+        let lines = shortened("a\n".repeat(10_000).as_bytes(), false);
+        assert_eq!(lines.len(), 2 * limits::OUTPUT_LINES_MOST);
+        let few = "a\n".repeat(limits::OUTPUT_LINES_MOST);
+        assert_eq!(shortened(few.as_bytes(), false), few.as_bytes());
     }
 
     #[test]

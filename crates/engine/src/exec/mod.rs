@@ -11,4 +11,4 @@ mod variables;
 mod vm_run;
 mod wait;
 
-pub(crate) use reply::escaped_characters;
+pub(crate) use reply::escaped_length;

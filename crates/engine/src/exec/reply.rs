@@ -22,13 +22,14 @@ use crate::{
 /// Characters of a reply that its other fields take.
 const OTHER_FIELDS: usize = 1_600;
 
-/// How many characters a text takes in JSON.
-pub(crate) fn escaped_characters(text: &str) -> usize {
+/// How much of a reply a text takes: characters as JSON writes them, and all bytes of wide ones,
+/// since one chat host counts those.
+pub(crate) fn escaped_length(text: &str) -> usize {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' | '\r' | '"' | '\\' | '\u{8}' | '\u{c}' => 2,
             c if (c as u32) < 0x20 => 6,
-            _ => 1,
+            c => c.len_utf8(),
         })
         .sum()
 }
@@ -53,9 +54,9 @@ impl Engine {
         let budget =
             max_output_chars.unwrap_or(limits::OUTPUT_CHARACTERS).saturating_sub(OTHER_FIELDS);
         let mut omitted = Vec::new();
-        let mut show = |stream, total, budget| -> Result<String, Failure> {
+        let mut show = |stream, total, budget, lines| -> Result<String, Failure> {
             let how = format!("workspace_logs exec_id={} stream={stream} has it", exec.id);
-            let clipped = clip(total, budget, &how, |offset, limit| {
+            let clipped = clip(total, budget, lines, &how, |offset, limit| {
                 self.output(&record.id, &exec.id, stream, total, offset, limit)
             })?;
             if let Some((offset, bytes)) = clipped.omitted {
@@ -64,9 +65,11 @@ impl Engine {
             Ok(clipped.text)
         };
         // Errors are short and matter most: they may take half, and leave the rest to the output.
-        let stderr = show(OutputStream::Stderr, exec.stderr_bytes, budget / 2)?;
-        let left = budget.saturating_sub(escaped_characters(&stderr));
-        let stdout = show(OutputStream::Stdout, exec.stdout_bytes, left)?;
+        let lines = limits::OUTPUT_LINES_MOST;
+        let stderr = show(OutputStream::Stderr, exec.stderr_bytes, budget / 2, lines / 2)?;
+        let left = budget.saturating_sub(escaped_length(&stderr));
+        let lines = lines.saturating_sub(stderr.lines().count());
+        let stdout = show(OutputStream::Stdout, exec.stdout_bytes, left, lines)?;
         omitted.reverse();
         notices.extend(hints(&exec, &stderr));
         let duration_ms = exec
@@ -258,10 +261,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escaped_characters_are_what_json_writes() {
+    fn a_length_is_what_json_writes() {
         for text in ["plain", "a\nb\t\"q\"\\", "\u{1}\u{7f}é😀", "\u{8}\u{c}\r"] {
             let json = serde_json::to_string(text).unwrap();
-            assert_eq!(escaped_characters(text), json.chars().count() - 2, "{text:?}");
+            assert_eq!(escaped_length(text), json.len() - 2, "{text:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use pyro_protocol::{
 };
 
 use super::{Need, unexpected};
-use crate::{Context, Engine, Handle, exec::escaped_characters, lookup::guest_path};
+use crate::{Context, Engine, Handle, exec::escaped_length, lookup::guest_path};
 
 impl Handle<WorkspaceFileList> for Engine {
     fn handle(
@@ -36,8 +36,8 @@ impl Handle<WorkspaceFileList> for Engine {
         let mut entries = Vec::new();
         for entry in listed.entries.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             let cost = 80
-                + escaped_characters(&entry.path)
-                + entry.target.as_deref().map_or(0, |target| escaped_characters(target) + 12);
+                + escaped_length(&entry.path)
+                + entry.target.as_deref().map_or(0, |target| escaped_length(target) + 12);
             if cost > budget {
                 truncated = true;
                 break;

@@ -12,7 +12,7 @@ use pyro_protocol::{
 };
 
 use super::{Need, file_path, unexpected};
-use crate::{Context, Engine, Handle};
+use crate::{Context, Door, Engine, Handle};
 
 /// Bytes of a part in base64: four characters for three bytes, within the same bound.
 const BASE64_BYTES: u64 = (limits::FILE_READ_CHARACTERS / 4 * 3) as u64;
@@ -27,12 +27,17 @@ impl Handle<WorkspaceFileRead> for Engine {
         let path = file_path(&record, &request.path)?;
         let encoding = request.encoding.unwrap_or(Encoding::Utf8);
         let offset = request.offset.unwrap_or(0);
+        // A terminal shows any number of lines; a chat host does not.
+        let lines = match context.door {
+            Door::Mcp => limits::OUTPUT_LINES_MOST as u64,
+            _ => u64::MAX,
+        };
         let message = HostMessage::Read(match encoding {
             Encoding::Utf8 => Read {
                 path: path.clone(),
                 unit: Unit::Lines,
                 offset,
-                limit: request.limit.unwrap_or(limits::FILE_READ_LINES),
+                limit: request.limit.unwrap_or(limits::FILE_READ_LINES).min(lines),
                 max_bytes: limits::FILE_READ_CHARACTERS as u64,
             },
             Encoding::Base64 => Read {

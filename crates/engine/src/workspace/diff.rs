@@ -9,7 +9,7 @@ use pyro_operations::{
     workspace::{DiffFile, DiffFrom, WorkspaceDiff, WorkspaceDiffed},
 };
 
-use crate::{Context, Engine, Handle, diff::Patch, exec::escaped_characters, lookup::guest_path};
+use crate::{Context, Engine, Handle, diff::Patch, exec::escaped_length, lookup::guest_path};
 
 /// Characters of a reply that its other fields take.
 const OTHER_FIELDS: usize = 1_200;
@@ -60,9 +60,7 @@ fn reply(
     let for_list = if request.stat { budget } else { budget / 2 };
     let mut spent = 0;
     for file in patch.files.iter().filter(|_| list) {
-        let cost = 70
-            + escaped_characters(&file.path)
-            + file.from.as_deref().map_or(0, escaped_characters);
+        let cost = 70 + escaped_length(&file.path) + file.from.as_deref().map_or(0, escaped_length);
         if spent + cost > for_list {
             files_omitted += 1;
             continue;
@@ -93,7 +91,7 @@ fn reply(
             )
             .hint("give next_offset of the part before")
         })?;
-        let text = fitting(rest, budget);
+        let text = fitting(rest, budget, limits::OUTPUT_LINES_MOST.saturating_sub(files.len()));
         if text.len() < rest.len() {
             next_offset = Some((offset + text.len()) as u64);
         }
@@ -128,11 +126,11 @@ fn reply(
 }
 
 /// The longest front of whole lines that JSON writes within the budget; at least a part of one.
-fn fitting(text: &str, budget: usize) -> &str {
+fn fitting(text: &str, budget: usize, lines: usize) -> &str {
     let mut cost = 0;
     let mut end = 0;
-    for line in text.split_inclusive('\n') {
-        cost += escaped_characters(line);
+    for line in text.split_inclusive('\n').take(lines) {
+        cost += escaped_length(line);
         if cost > budget {
             break;
         }
@@ -142,7 +140,7 @@ fn fitting(text: &str, budget: usize) -> &str {
         // One line longer than a reply: cut it at a character.
         let mut cost = 0;
         for (index, c) in text.char_indices() {
-            cost += escaped_characters(c.encode_utf8(&mut [0; 4]));
+            cost += escaped_length(c.encode_utf8(&mut [0; 4]));
             if cost > budget.max(6) {
                 break;
             }
