@@ -3,7 +3,7 @@
 # What a target does stands in scripts/; this file only names it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-mcp bench install clean
+.PHONY: help demo check test test-mcp test-clients bench install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: ## everything that must pass; says what was skipped and why
 
 test-mcp: ## the protocol's conformance suite (both eras, over HTTP) and the inspector's strict check
 	@scripts/test-mcp
+
+test-clients: ## whole stories through Claude Code, Codex and opencode, offline, with a scripted model
+	@scripts/test-clients
 
 bench: ## measure pyro beside bwrap and podman
 	@scripts/bench

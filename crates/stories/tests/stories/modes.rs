@@ -1,6 +1,6 @@
 //! The stories that a server can be narrowed to: each mode's tools, and its story by a real host.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use serde_json::json;
 
@@ -16,6 +16,11 @@ use crate::{
 /// Of every mode.
 const ALL: &str =
     "create list status logs exec exec_wait exec_stop file_list file_read export reset delete";
+
+/// In the environment that needs nothing pulled, whatever the mode recommends.
+fn create() -> serde_json::Value {
+    json!({"name": "w", "environment": "host"})
+}
 
 fn in_mode(mode: &'static str) -> Ways {
     Ways { server: vec!["--mode", mode], ..Ways::default() }
@@ -58,10 +63,26 @@ fn opencode_repairs_in_the_mode_for_it() {
     repairs(Host::Opencode, &in_mode("repro-fix"));
 }
 
+/// An environment of a few programs of this host: the mode refuses the host itself, and what it
+/// recommends would have to be pulled.
+fn tiny_environment(stage: &Stage) {
+    let tar = stage.path("tiny.tar");
+    let script = "set -e; programs='bash sh ls cat wc grep'; \
+                  for program in $programs; do echo /bin/$program /usr/bin/$program; \
+                  ldd /usr/bin/$program | grep -o '/[^ ]*' || true; done \
+                  | tr ' ' '\\n' | sort -u | sed s,^/,, \
+                  | tar --create --file \"$0\" --directory / --dereference --files-from -";
+    let status = Command::new("bash").args(["-c", script]).arg(&tar).status().unwrap();
+    assert!(status.success(), "{status}");
+    let output = stage.cli(&["env", "import", "tiny", tar.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// A suspicious tree is looked at; only a report leaves.
 #[test]
 fn codex_inspects() {
     let Some(stage) = Stage::new(&[Host::Codex]) else { return };
+    tiny_environment(&stage);
     let mut script = Script::new();
     script
         .call("workspace_create", json!({"name": "w"}), |got| {
@@ -75,7 +96,7 @@ fn codex_inspects() {
         })
         .call(
             "workspace_exec",
-            json!({"workspace": "w", "command": "wc -l *.py > report.txt; ip -brief addr | grep -v ^lo || echo no network"}),
+            json!({"workspace": "w", "command": "wc -l *.py > report.txt; grep : /proc/net/dev | grep -v lo: || echo no network"}),
             |got| {
                 got.says(&[("exit_code", "0")]);
                 assert_eq!(got.block("stdout"), "no network\n");
@@ -92,7 +113,8 @@ fn codex_inspects() {
         .call("workspace_delete", json!({"workspace": "w"}), |got| {
             got.says(&[]);
         });
-    let talk = stage.play(Host::Codex, &in_mode("inspect"), script);
+    let ways = Ways { server: vec!["--mode=inspect", "--environment=tiny"], ..Ways::default() };
+    let talk = stage.play(Host::Codex, &ways, script);
     shows(Host::Codex, &talk, "", "summary");
     stage.checkout_is_untouched();
 }
@@ -103,7 +125,7 @@ fn opencode_starts_cold() {
     let Some(stage) = Stage::new(&[Host::Opencode]) else { return };
     let mut script = Script::new();
     script
-        .call("workspace_create", json!({"name": "w"}), |got| {
+        .call("workspace_create", create(), |got| {
             got.says(&[("state", "running"), ("seed.dirty", "false")]);
         })
         .call("workspace_file_list", json!({"workspace": "w"}), |got| {
@@ -136,7 +158,7 @@ fn claude_reviews() {
     let Some(stage) = Stage::new(&[Host::Claude]) else { return };
     let mut script = Script::new();
     script
-        .call("workspace_create", json!({"name": "w"}), |got| {
+        .call("workspace_create", create(), |got| {
             got.says(&[("state", "running")]);
         })
         .call("workspace_exec", json!({"workspace": "w", "command": TEST}), |got| {

@@ -124,7 +124,7 @@ impl Stage {
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         // What waits for a host waits in vain when the host's story went wrong.
         let mut command = self.command(Path::new("timeout"), &[]);
-        command.args(["--kill-after=5", "100"]).arg(&self.pyro).args(arguments).output().unwrap()
+        command.args(["--kill-after=5", "200"]).arg(&self.pyro).args(arguments).output().unwrap()
     }
 
     /// The one JSON object that `--json` prints.
