@@ -25,6 +25,7 @@ pub(crate) const STDIN_MARK: &str = "-";
 const GROUPS: &[(&[&str], &str)] = &[
     (&["workspace"], "Work in isolated copies of a project"),
     (&["workspace", "file"], "Read and change files of a workspace"),
+    (&["workspace", "patch"], "Change several files of a workspace at once"),
     (&["env"], "Root file systems that workspaces start from"),
     (&["mcp"], "The server for chat hosts"),
     (&["host"], "Set pyro up in Claude Code, Codex and opencode"),

@@ -26,6 +26,7 @@ macro_rules! for_each_operation {
             workspace_file_read: $crate::file::WorkspaceFileRead,
             workspace_file_write: $crate::file::WorkspaceFileWrite,
             workspace_file_edit: $crate::file::WorkspaceFileEdit,
+            workspace_patch_apply: $crate::file::WorkspacePatchApply,
             workspace_diff: $crate::workspace::WorkspaceDiff,
             workspace_export: $crate::workspace::WorkspaceExport,
             workspace_reset: $crate::workspace::WorkspaceReset,
@@ -209,6 +210,17 @@ pub static OPERATIONS: &[Operation] = &[
             &["workspace", "file", "edit"],
             "Edit a file",
             "Replaces exact text in a file of the workspace: once, or everywhere with replace_all.",
+        )
+    },
+    Operation {
+        effect: Effect::Writes,
+        idempotent: false,
+        profiles: CORE,
+        modes: FIX,
+        ..row::<crate::file::WorkspacePatchApply>(
+            &["workspace", "patch", "apply"],
+            "Apply a patch",
+            "Changes several files at once with a unified or git diff, or the `*** Begin Patch` form: all of it, or nothing with the hunk that does not fit and the lines that are there.",
         )
     },
     Operation {

@@ -14,6 +14,7 @@ pub mod exec;
 pub mod files;
 pub mod launch;
 pub mod message;
+pub mod patch;
 pub mod spool;
 pub mod upper;
 pub mod vm;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{exec, files, upper};
+use crate::{exec, files, patch, upper};
 use pyro_model::ExecId;
 
 /// From the host to the guest.
@@ -61,6 +61,9 @@ pub enum HostMessage {
     Status,
     /// Ends every command, syncs the disk and ends the machine. Answered by `Done`.
     Shutdown,
+    /// Applies a patch: all of it or nothing, also when the machine is killed in between. Answered
+    /// by `Patched` or `PatchConflict`.
+    Patch(patch::Patch),
 }
 
 /// What the guest may answer. The host trusts none of it.
@@ -96,6 +99,10 @@ pub enum GuestMessage {
     Done,
     /// Ends the call: it could not be done, and why.
     Failed(Refusal),
+    /// Ends the call.
+    Patched(patch::Patched),
+    /// Ends the call: the patch does not fit, and nothing was changed.
+    PatchConflict(Box<patch::Conflict>),
 }
 
 impl GuestMessage {
@@ -117,7 +124,9 @@ impl GuestMessage {
             | Self::Edited(_)
             | Self::Status(_)
             | Self::Done
-            | Self::Failed(_) => true,
+            | Self::Failed(_)
+            | Self::Patched(_)
+            | Self::PatchConflict(_) => true,
         }
     }
 }

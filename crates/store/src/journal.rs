@@ -22,6 +22,8 @@ pub enum EventKind {
     Written,
     /// A file was edited.
     Edited,
+    /// A patch was applied.
+    Patched,
     /// Something was exported.
     Exported,
     /// It was taken back to the baseline.
@@ -39,6 +41,7 @@ impl EventKind {
             EventKind::Updated => "updated",
             EventKind::Written => "written",
             EventKind::Edited => "edited",
+            EventKind::Patched => "patched",
             EventKind::Exported => "exported",
             EventKind::Reset => "reset",
         }

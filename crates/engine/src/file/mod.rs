@@ -2,6 +2,7 @@
 
 mod edit;
 mod list;
+mod patch_apply;
 mod read;
 mod write;
 

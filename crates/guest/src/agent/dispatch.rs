@@ -91,6 +91,10 @@ impl Agent {
                 let edited = files::edit::edit(files, &edit)?;
                 self.answer(caller, GuestMessage::Edited(edited));
             }
+            HostMessage::Patch(patch) => {
+                let answer = files::patch::patch(files, &patch)?;
+                self.answer(caller, answer);
+            }
             HostMessage::Upper(list) => {
                 let job = files::upper::begin(files, list)?;
                 self.add_job(caller, job);

@@ -28,7 +28,7 @@ use super::{
     connection::Connection,
     ending::Ending,
     exec::{Caller, Exec},
-    files::Workspace,
+    files::{self, Workspace},
     poller::{Poller, Token},
     timers::{Due, Timers},
 };
@@ -115,7 +115,8 @@ impl Agent {
         let null = open_path("/dev/null", OFlags::RDWR)?;
         let spare = Some(open_path("/dev/null", OFlags::RDONLY)?);
         let proc = open_path("/proc", OFlags::PATH | OFlags::DIRECTORY)?;
-        let workspace = Workspace::new(&config)?;
+        let workspace = Workspace::new(&config, matches!(doors, Doors::Port(_)))?;
+        files::patch::recover(&workspace);
         let poller = Poller::new()?;
         poller.add(&signals, Token::Signals).map_err(AgentError::on("watch", "signals"))?;
         let now = Instant::now();

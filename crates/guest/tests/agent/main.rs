@@ -8,4 +8,5 @@ mod hostile;
 mod latency;
 mod layers;
 mod output;
+mod patch;
 mod support;

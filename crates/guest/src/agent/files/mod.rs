@@ -9,6 +9,7 @@ pub(super) mod edit;
 pub(super) mod list;
 mod lowers;
 pub(super) mod pack;
+pub(super) mod patch;
 pub(super) mod read;
 mod resolve;
 pub(super) mod upper;
@@ -34,10 +35,12 @@ pub(super) struct Workspace {
     upper: Option<OwnedFd>,
     lowers: Vec<OwnedFd>,
     temporary: Cell<u64>,
+    /// The machine's kernel ends with it, and what it has not written with that.
+    is_own_kernel: bool,
 }
 
 impl Workspace {
-    pub(super) fn new(config: &AgentConfig) -> Result<Self, AgentError> {
+    pub(super) fn new(config: &AgentConfig, is_own_kernel: bool) -> Result<Self, AgentError> {
         let copy = |fd: &OwnedFd| {
             fcntl_dupfd_cloexec(fd, 0).map_err(AgentError::on("copy", "a layer's handle"))
         };
@@ -47,6 +50,7 @@ impl Workspace {
             upper: config.tree_upper.as_ref().map(copy).transpose()?,
             lowers: config.tree_lowers.iter().map(copy).collect::<Result<_, _>>()?,
             temporary: Cell::new(0),
+            is_own_kernel,
         })
     }
 

@@ -143,7 +143,7 @@ impl Place {
     }
 }
 
-fn make_directories(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd> {
+pub(super) fn make_directories(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let mut at = openat(root, ".", flags | OFlags::CLOEXEC, Mode::empty())?;
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
@@ -162,7 +162,7 @@ fn make_directories(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd> {
     Ok(at)
 }
 
-fn fill(file: &OwnedFd, mut content: &[u8]) -> Result<()> {
+pub(super) fn fill(file: &OwnedFd, mut content: &[u8]) -> Result<()> {
     while !content.is_empty() {
         match write_some(file, content) {
             Ok(written) => content = &content[written..],
@@ -178,7 +178,11 @@ fn is_executable(status: &Stat) -> bool {
 }
 
 /// Owner and mode of the file that is replaced, or those of a new one.
-fn dress(file: &OwnedFd, existing: Option<&Stat>, executable: Option<bool>) -> Result<()> {
+pub(super) fn dress(
+    file: &OwnedFd,
+    existing: Option<&Stat>,
+    executable: Option<bool>,
+) -> Result<()> {
     if let Some(old) = existing {
         let new = fstat(file)?;
         if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
