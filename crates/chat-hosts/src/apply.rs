@@ -165,6 +165,13 @@ pub(crate) fn differences(
     let mut changes: Vec<FileChange> = Vec::new();
     for edit in edits {
         let key = dotted(&edit.key);
+        // What is said of a whole says it of its parts.
+        let of_a_part = |other: &EditRecord| {
+            other.key.len() < edit.key.len() && edit.key.starts_with(&other.key)
+        };
+        if edits.iter().any(of_a_part) {
+            continue;
+        }
         let text = |document| document::at(document, &edit.key).map(Value::to_string);
         let (was, is) = (text(&before), text(&after));
         if was != is && !changes.iter().any(|change| change.key == key) {

@@ -5,7 +5,7 @@ use pyro_operations::chat_host::{
 };
 
 use crate::{
-    ChatHostError, Result, Surroundings,
+    Result, Surroundings,
     apply::read,
     connect::written,
     document,
@@ -20,7 +20,7 @@ use crate::{
 /// Disconnects.
 ///
 /// # Errors
-/// `NotConnected` when there is nothing to undo; what cannot be read or changed.
+/// What cannot be read or changed. Nothing to undo is no failure.
 pub fn disconnect(here: &Surroundings, request: &HostDisconnect) -> Result<HostDisconnected> {
     let host = written(request.chat_host)?;
     let name = request.name.as_deref().unwrap_or(SERVER_NAME);
@@ -54,14 +54,14 @@ pub fn disconnect(here: &Surroundings, request: &HostDisconnect) -> Result<HostD
         changes.extend(out(host, &mut record, &place, key)?);
         book.forget(&record)?;
     }
-    if !found {
-        return Err(ChatHostError::NotConnected {
-            chat_host: host.chat_host(),
-            name: name.to_owned(),
-        });
-    }
     Ok(HostDisconnected {
-        verdict: format!("{} is disconnected from `{name}`", host.chat_host()),
+        verdict: match found {
+            true => format!("{} is disconnected from `{name}`", host.chat_host()),
+            false => format!(
+                "{} was not connected to `{name}`; host_doctor shows what is",
+                host.chat_host()
+            ),
+        },
         chat_host: host.chat_host(),
         name: name.to_owned(),
         changes,

@@ -8,6 +8,7 @@ use crate::{
     Result, Surroundings,
     apply::read,
     connect::written,
+    document,
     examine::{Examined, Which, examine, names},
     hosts::Host,
     record::{Book, Record},
@@ -100,7 +101,13 @@ pub(crate) fn of_host(
         let mut all: Vec<String> =
             records.iter().filter(of_file).map(|record| record.name.clone()).collect();
         match &document {
-            Ok(document) => all.extend(names(host, document)),
+            Ok(document) => {
+                all.extend(names(host, document));
+                // Somebody else's server of that name is in the way.
+                let name = request.name.as_deref().unwrap_or(SERVER_NAME).to_owned();
+                let key = [host.servers(document, None), vec![name.clone()]].concat();
+                all.extend(document::at(document, &key).map(|_| name));
+            }
             // Whatever stands in there, it is no server that a chat host can start.
             Err(_) => all.push(request.name.clone().unwrap_or_else(|| SERVER_NAME.to_owned())),
         }

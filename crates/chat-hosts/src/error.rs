@@ -60,14 +60,6 @@ pub enum ChatHostError {
         /// The file.
         path: PathBuf,
     },
-    /// There is nothing to undo.
-    #[error("disconnect {chat_host}: pyro is not connected there as `{name}`")]
-    NotConnected {
-        /// Where.
-        chat_host: ChatHost,
-        /// The name.
-        name: String,
-    },
     /// What was asked for is of no use here.
     #[error("{step}: {why}")]
     Unsuitable {

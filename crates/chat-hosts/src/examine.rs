@@ -89,7 +89,9 @@ pub(crate) fn examine(
             ..nothing(wanted, which)
         });
     };
-    if found.as_ref().is_some_and(|found| !found.is_pyro()) {
+    // One that starts nothing is pyro's only where pyro was set up.
+    let ours = found.as_ref().map_or(which.record.is_some(), CommandLine::is_pyro);
+    if !ours {
         return Ok(Examined {
             problem: Some(format!("another server is called `{}` there", which.name)),
             repairable: false,

@@ -61,9 +61,11 @@ pub(crate) fn reach(here: &Surroundings, book: &Book, target: &Target<'_>) -> Re
     let servers = host.servers(&document, version.as_deref());
     let key = [servers.as_slice(), &[name.to_owned()]].concat();
     let found = document::at(&document, &key);
+    let new = Record::new(host.chat_host(), scope, name, &place.file);
+    let known = book.find(&new);
     let mut made_by = None;
     let mut wishes = match found {
-        Some(found) => mends(host, found, target, &place)?,
+        Some(found) => mends(found, target, &place, known.is_some())?,
         None => {
             let own = program
                 .as_ref()
@@ -91,8 +93,7 @@ pub(crate) fn reach(here: &Surroundings, book: &Book, target: &Target<'_>) -> Re
         }
     }
 
-    let new = Record::new(host.chat_host(), scope, name, &place.file);
-    let mut record = book.find(&new).unwrap_or(new);
+    let mut record = known.unwrap_or(new);
     record.program.clone_from(&target.line.program);
     record.arguments.clone_from(&target.line.arguments);
     let mut changes = unwanted(here, &mut record, target)?;
@@ -134,11 +135,12 @@ fn usable(place: &Place, afresh: bool, anew: &mut Vec<Place>) -> Result<Value> {
 }
 
 /// What makes an entry that is there the server, if it is pyro's at all.
-fn mends(host: &dyn Host, found: &Value, target: &Target<'_>, place: &Place) -> Result<Vec<Wish>> {
+fn mends(found: &Value, target: &Target<'_>, place: &Place, known: bool) -> Result<Vec<Wish>> {
+    let host = target.host;
     let line = host.line(found);
-    let known = line.as_ref().is_some_and(CommandLine::is_pyro);
-    // An entry that starts nothing any more may be what somebody made of pyro's.
-    if !known && !(target.afresh && line.is_none()) {
+    // Where pyro's was set up, one that starts nothing any more is what somebody made of it.
+    let ours = line.as_ref().map_or(target.afresh && known, CommandLine::is_pyro);
+    if !ours {
         return Err(ChatHostError::Taken {
             chat_host: host.chat_host(),
             name: target.name.to_owned(),

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -70,10 +71,16 @@ impl Surroundings {
         Some(PathBuf::from(value)).filter(|path| path.is_absolute())
     }
 
-    /// The project: the Git checkout around the current directory, else that directory.
+    /// The project: the Git checkout around the current directory, else that directory. A `.git` that
+    /// somebody else put above it makes no project.
     pub(crate) fn project(&self) -> PathBuf {
-        let checkout = self.cwd.ancestors().find(|directory| directory.join(".git").exists());
-        checkout.unwrap_or(&self.cwd).to_path_buf()
+        let owner = |path: &Path| path.metadata().ok().map(|facts| facts.uid());
+        let trusted = [Some(rustix::process::geteuid().as_raw()), Some(0), owner(&self.cwd)];
+        let is_checkout = |directory: &&Path| {
+            let owner = owner(&directory.join(".git"));
+            owner.is_some() && trusted.contains(&owner)
+        };
+        self.cwd.ancestors().find(is_checkout).unwrap_or(&self.cwd).to_path_buf()
     }
 
     /// Arguments that pin pyro's home and configuration where a chat host, which hands on few

@@ -306,8 +306,6 @@ impl IntoFailure for ChatHostError {
                 .detail("kind", "name")
                 .detail("name", name.as_str())
                 .detail("file", path.display().to_string()),
-            Self::NotConnected { .. } => failure(Code::NotFound)
-                .hint("host_doctor shows where pyro is connected, and as what"),
             Self::Unsuitable { hint, .. } => failure(Code::InvalidArgument).hint(hint.as_str()),
             Self::Program(_) => {
                 failure(Code::HostUnfit).hint("start pyro from a path that exists, then try again")

@@ -29,11 +29,7 @@ pub(super) struct State {
 pub(super) struct Seen(u64, u64, i64, u64, i64, u64);
 
 pub(super) fn seen(facts: &fs::Stat) -> Seen {
-    #[expect(
-        clippy::useless_conversion,
-        clippy::unnecessary_cast,
-        reason = "the widths differ between architectures"
-    )]
+    #[expect(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
     Seen(
         facts.st_ino as u64,
         facts.st_size as u64,

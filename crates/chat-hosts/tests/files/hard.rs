@@ -73,10 +73,29 @@ fn the_name_of_another_server_is_not_taken() {
     let before = home.everything();
     let refused = home.connect(claude()).unwrap_err();
     assert!(matches!(refused, ChatHostError::Taken { .. }), "{refused:?}");
-    assert!(home.disconnect(claude()).is_err());
+    assert!(home.disconnect(claude()).unwrap().changes.is_empty());
+    let row = home.row(ChatHost::ClaudeCode);
+    assert_eq!(row.state, ConnectionState::Missing);
+    assert_eq!(row.mend.as_deref(), Some("pyro host connect claude-code --as NAME"));
     home.repair(json!({})).unwrap();
     assert_eq!(home.everything(), before);
     home.connect(json!({"chat_host": "claude-code", "name": "vm"})).unwrap();
+    // Nor that of one which is elsewhere.
+    let home = Home::new();
+    home.file(
+        ".claude.json",
+        "{\"mcpServers\": {\"pyro\": {\"type\": \"http\", \"url\": \"https://x\"}}}",
+    );
+    let before = home.everything();
+    assert!(home.connect(claude()).is_err());
+    assert!(home.repair(claude()).unwrap().changes.is_empty());
+    assert_eq!(home.everything(), before);
+    // What somebody made of pyro's own is mended.
+    let home = Home::new();
+    home.connect(claude()).unwrap();
+    home.file(".claude.json", "{\"mcpServers\": {\"pyro\": {\"args\": []}}}");
+    home.repair(claude()).unwrap();
+    assert_eq!(home.row(ChatHost::ClaudeCode).state, ConnectionState::Connected);
     // One that was pyro's all along is taken over, with what its user put beside.
     let home = Home::new();
     let file = home.file(

@@ -13,6 +13,10 @@ fn tools_are_denied_and_allowed_in_each_ones_own_words() {
     for host in ["claude-code", "codex", "opencode"] {
         let done = home.connect(json!({"chat_host": host, "only": true, "allow": true})).unwrap();
         assert!(done.changes.len() >= 3, "every change is told: {:#?}", done.changes);
+        let keys: Vec<&String> = done.changes.iter().map(|change| &change.key).collect();
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].iter().any(|k| key.starts_with(&format!("{k}."))), "{keys:?}");
+        }
     }
     assert_eq!(
         json_of(&home.project(".claude/settings.local.json")),
