@@ -28,6 +28,8 @@ pub(crate) struct Ways {
     pub(crate) unapproved: bool,
     /// A model that Codex does not know, whose results it cuts earlier.
     pub(crate) unknown_model: bool,
+    /// It was told of the server by `pyro host connect`, and is told nothing of it here.
+    pub(crate) connected: bool,
 }
 
 impl Host {
@@ -59,30 +61,25 @@ impl Host {
         server.extend(&ways.server);
         let pyro = pyro.to_str().unwrap();
         match self {
-            Self::Claude => claude(program, pyro, &server, port),
+            Self::Claude => claude(program, pyro, &server, port, ways),
             Self::Codex => codex(program, pyro, &server, port, ways),
-            Self::Opencode => opencode(program, home, pyro, &server, port),
+            Self::Opencode => opencode(program, home, pyro, &server, port, ways),
         }
     }
 }
 
-fn claude(program: PathBuf, pyro: &str, server: &[&str], port: u16) -> Start {
+fn claude(program: PathBuf, pyro: &str, server: &[&str], port: u16, ways: &Ways) -> Start {
     let servers =
         json!({"mcpServers": {"pyro": {"type": "stdio", "command": pyro, "args": server}}});
-    let arguments = [
-        "-p",
-        "Play the story.",
-        "--output-format=stream-json",
-        "--verbose",
-        "--strict-mcp-config",
-        "--mcp-config",
-        &servers.to_string(),
-        "--allowedTools",
-        "mcp__pyro",
-    ];
+    let servers = servers.to_string();
+    let mut arguments = vec!["-p", "Play the story.", "--output-format=stream-json", "--verbose"];
+    if !ways.connected {
+        arguments.extend(["--strict-mcp-config", "--mcp-config", &servers]);
+        arguments.extend(["--allowedTools", "mcp__pyro"]);
+    }
     Start {
         program,
-        arguments: arguments.map(str::to_owned).to_vec(),
+        arguments: arguments.into_iter().map(str::to_owned).collect(),
         variables: vec![
             ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}")),
             ("ANTHROPIC_API_KEY", "none".to_owned()),
@@ -94,19 +91,21 @@ fn claude(program: PathBuf, pyro: &str, server: &[&str], port: u16) -> Start {
 fn codex(program: PathBuf, pyro: &str, server: &[&str], port: u16, ways: &Ways) -> Start {
     let approval = if ways.unapproved { "" } else { ",default_tools_approval_mode=\"approve\"" };
     let model = if ways.unknown_model { "unknown" } else { "gpt-5.5" };
-    let settings = [
+    let mut settings = vec![
         format!("model={model}"),
         "model_provider=scripted".to_owned(),
         format!(
             "model_providers.scripted={{name=\"scripted\",base_url=\"http://127.0.0.1:{port}/v1\",env_key=\"KEY\",wire_api=\"responses\"}}"
         ),
-        // Strings and lists of strings are the same in TOML as in JSON here.
-        format!("mcp_servers.pyro={{command={},args={}{approval}}}", json!(pyro), json!(server)),
     ];
     let mut arguments: Vec<String> =
-        ["exec", "--json", "--skip-git-repo-check", "--sandbox=read-only"]
-            .map(str::to_owned)
-            .to_vec();
+        ["exec", "--json", "--skip-git-repo-check"].map(str::to_owned).to_vec();
+    if !ways.connected {
+        arguments.push("--sandbox=read-only".to_owned());
+        let (pyro, server) = (json!(pyro), json!(server));
+        // Strings and lists of strings are the same in TOML as in JSON here.
+        settings.push(format!("mcp_servers.pyro={{command={pyro},args={server}{approval}}}"));
+    }
     for setting in settings {
         arguments.extend(["-c".to_owned(), setting]);
     }
@@ -114,10 +113,17 @@ fn codex(program: PathBuf, pyro: &str, server: &[&str], port: u16, ways: &Ways) 
     Start { program, arguments, variables: vec![("KEY", "none".to_owned())] }
 }
 
-fn opencode(program: PathBuf, home: &Path, pyro: &str, server: &[&str], port: u16) -> Start {
+fn opencode(
+    program: PathBuf,
+    home: &Path,
+    pyro: &str,
+    server: &[&str],
+    port: u16,
+    ways: &Ways,
+) -> Start {
     let mut command = vec![pyro];
     command.extend(server);
-    let config = json!({
+    let mut config = json!({
         "model": "scripted/scripted",
         "small_model": "scripted/scripted",
         "provider": {"scripted": {
@@ -129,11 +135,15 @@ fn opencode(program: PathBuf, home: &Path, pyro: &str, server: &[&str], port: u1
                 "limit": {"context": 1_000_000, "output": 10_000},
             }},
         }},
-        "mcp": {"pyro": {"type": "local", "command": command}},
     });
     let folder = home.join(".config/opencode");
+    // What connecting wrote stays; this is read before it.
+    let file = if ways.connected { "config.json" } else { "opencode.json" };
+    if !ways.connected {
+        config["mcp"] = json!({"pyro": {"type": "local", "command": command}});
+    }
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("opencode.json"), config.to_string()).unwrap();
+    std::fs::write(folder.join(file), config.to_string()).unwrap();
     let arguments = ["run", "--format=json", "Play the story."];
     Start {
         program,

@@ -18,6 +18,7 @@ mod stage;
 mod wire;
 
 mod bounds;
+mod connected;
 mod every_tool;
 mod modes;
 mod patience;

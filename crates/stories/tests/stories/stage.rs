@@ -76,7 +76,7 @@ impl Stage {
         self.path("project")
     }
 
-    fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.path("home")
     }
 
