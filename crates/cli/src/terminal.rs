@@ -52,6 +52,13 @@ pub(crate) fn content(bytes: &[u8]) {
 /// A failure for a person: what, and what to do next.
 pub(crate) fn failure(failure: &Failure, fields: &[Field]) {
     remark(&format!("error: {} [{}]", spoken(&failure.message, fields), failure.code));
+    // What was looked for and what is there are lines, and stand as such.
+    for (detail, sign) in [("expected", '-'), ("found", '+')] {
+        let lines = failure.details.get(detail).and_then(|value| value.as_str());
+        for line in lines.into_iter().flat_map(str::lines) {
+            remark(&format!(" {detail:>8} {sign}{line}"));
+        }
+    }
     if !failure.hint.is_empty() {
         remark(&format!(" hint: {}", spoken(&failure.hint, fields)));
     }
