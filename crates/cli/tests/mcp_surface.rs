@@ -90,11 +90,11 @@ fn changes_are_a_resource_and_workspaces_complete_its_address_in_both_eras() {
         let template = &templates["result"]["resourceTemplates"][0]["uriTemplate"];
         assert_eq!(template, "pyro://workspace/{workspace}/diff");
 
-        let made = server.call("workspace_create", json!({"name": "fix", "environment": "host"}));
+        let made = server.call("workspace_create", &json!({"name": "fix", "environment": "host"}));
         let id = made["structuredContent"]["workspace"].as_str().unwrap().to_owned();
         let text = "a line that is new: é漢😀\n";
         let write = json!({"workspace": "fix", "filePath": "new.txt", "file_text": text});
-        let written = server.call("workspace_file_write", write);
+        let written = server.call("workspace_file_write", &write);
         assert_eq!(written["isError"], false, "{written}");
 
         let listed = server.ask("resources/list", json!({}));
@@ -121,7 +121,7 @@ fn changes_are_a_resource_and_workspaces_complete_its_address_in_both_eras() {
         }
         let cursor = server.ask("resources/list", json!({"cursor": "no number"}));
         assert_eq!(cursor["error"]["code"], -32602, "{cursor}");
-        server.call("workspace_delete", json!({"workspace": "fix"}));
+        server.call("workspace_delete", &json!({"workspace": "fix"}));
     }
 }
 
@@ -129,14 +129,14 @@ fn changes_are_a_resource_and_workspaces_complete_its_address_in_both_eras() {
 fn a_mode_refuses_fields_that_its_story_has_no_use_for_and_names_the_others() {
     let home = Home::new();
     let mut server = Server::greeted(&home, &["--mode", "inspect"], Era::Handshake);
-    let refused = server.call("workspace_create", json!({"network": "egress", "name": "a"}));
+    let refused = server.call("workspace_create", &json!({"network": "egress", "name": "a"}));
     assert_eq!(refused["isError"], true, "{refused}");
     let error = &refused["structuredContent"]["error"];
     assert_eq!(error["code"], "invalid_argument");
     assert_eq!(error["message"], "workspace_create: unknown field `network`");
     let hint = error["hint"].as_str().unwrap();
     assert!(hint.contains("seed_path") && !hint.contains("no_seed"), "{hint}");
-    let refused = server.call("workspace_create", json!({"environment": "host"}));
+    let refused = server.call("workspace_create", &json!({"environment": "host"}));
     assert_eq!(refused["structuredContent"]["error"]["code"], "not_permitted", "{refused}");
 }
 
@@ -147,16 +147,16 @@ fn trained_spellings_are_taken_and_wrong_ones_are_answered_with_the_right_ones()
     let project = home.project();
     let project = project.to_str().unwrap();
     let mut server = Server::greeted(&home, &["--project-path", project], Era::Discover);
-    server.call("workspace_create", json!({"name": "a", "environment": "host"}));
+    server.call("workspace_create", &json!({"name": "a", "environment": "host"}));
     for edit in [
         json!({"workspace": "a", "filePath": "a.txt", "oldString": "one", "newString": "1"}),
         json!({"workspace": "a", "file_path": "a.txt", "old_str": "two", "new_str": "2"}),
     ] {
-        let edited = server.call("workspace_file_edit", edit);
+        let edited = server.call("workspace_file_edit", &edit);
         assert_eq!(edited["structuredContent"]["replacements"], 1, "{edited}");
     }
     let ran = server
-        .call("workspace_exec", json!({"workspace": "a", "cmd": "cat a.txt", "workdir": "."}));
+        .call("workspace_exec", &json!({"workspace": "a", "cmd": "cat a.txt", "workdir": "."}));
     assert_eq!(ran["structuredContent"]["stdout"], "1 2\n", "{ran}");
     for (arguments, named) in [
         (json!({"workspace": "a", "command": "true", "timeout": 5}), "timeout_s"),
@@ -166,13 +166,13 @@ fn trained_spellings_are_taken_and_wrong_ones_are_answered_with_the_right_ones()
         (json!({"workspace": "a", "command": "x".repeat(1 << 20)}), "workspace_file_write"),
         (json!({"workspace": "x".repeat(1 << 20), "command": "true"}), "workspace"),
     ] {
-        let refused = server.call("workspace_exec", arguments);
+        let refused = server.call("workspace_exec", &arguments);
         assert_eq!(refused["isError"], true, "{refused}");
         let text = refused["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(named), "{text}");
         assert!(refused.to_string().len() < 4_000, "{}", refused.to_string().len());
     }
-    server.call("workspace_delete", json!({"workspace": "a"}));
+    server.call("workspace_delete", &json!({"workspace": "a"}));
 }
 
 #[test]
@@ -197,16 +197,48 @@ fn progress_and_cancel_work_in_both_eras() {
         assert!(told > 0, "{reply}");
         let call = json!({"name": "workspace_exec", "arguments": {"workspace": "p", "command": "sleep 300"}});
         let id = server.send("tools/call", call);
-        server.tell("notifications/cancelled", json!({"requestId": id}));
+        server.tell("notifications/cancelled", &json!({"requestId": id}));
         let listed = loop {
             let call = json!({"workspace": "p", "limit": 1});
-            let logs = server.call("workspace_logs", call)["structuredContent"].clone();
+            let logs = server.call("workspace_logs", &call)["structuredContent"].clone();
             match logs["execs"][0]["state"].as_str() {
                 None | Some("running") => {}
                 Some(state) => break state.to_owned(),
             }
         };
         assert_ne!(listed, "exited");
-        server.call("workspace_delete", json!({"workspace": "p"}));
+        server.call("workspace_delete", &json!({"workspace": "p"}));
     }
+}
+
+#[test]
+fn a_file_that_takes_more_room_in_a_reply_is_read_in_parts_that_add_up() {
+    let home = Home::new();
+    let mut server = Server::greeted(&home, &["--no-project-source"], Era::Discover);
+    server.call("workspace_create", &json!({"name": "q", "environment": "host"}));
+    let quotes = format!("{}\n", "\"".repeat(99)).repeat(300);
+    let lines = "é\n".repeat(4_000);
+    for content in [quotes, lines] {
+        let write = json!({"workspace": "q", "path": "f", "content": content});
+        server.call("workspace_file_write", &write);
+        let (mut all, mut offset, mut parts) = (String::new(), 0, 0);
+        loop {
+            let read = json!({"workspace": "q", "path": "f", "offset": offset});
+            let read = server.call("workspace_file_read", &read);
+            let part = &read["structuredContent"];
+            let text = read["content"][0]["text"].as_str().unwrap();
+            assert!(part.to_string().len() <= 45_000 && text.len() <= 45_000);
+            assert!(text.lines().count() <= 2_000, "{}", text.lines().count());
+            assert!(text.contains(part["content"].as_str().unwrap()), "both forms are the same");
+            all.push_str(part["content"].as_str().unwrap());
+            parts += 1;
+            match part["next_offset"].as_u64() {
+                Some(next) => offset = next,
+                None => break,
+            }
+        }
+        assert_eq!(all, content);
+        assert!(parts > 1);
+    }
+    server.call("workspace_delete", &json!({"workspace": "q"}));
 }

@@ -83,7 +83,7 @@ impl Server {
                 });
                 let reply = self.ask("initialize", hello);
                 assert_eq!(reply["result"]["protocolVersion"], "2025-11-25", "{reply}");
-                self.tell("notifications/initialized", json!({}));
+                self.tell("notifications/initialized", &json!({}));
                 reply["result"].clone()
             }
             Era::Discover => {
@@ -95,7 +95,7 @@ impl Server {
         };
     }
 
-    pub(crate) fn tell(&mut self, method: &str, params: Value) {
+    pub(crate) fn tell(&mut self, method: &str, params: &Value) {
         let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
         self.write(&message);
     }
@@ -132,7 +132,7 @@ impl Server {
     }
 
     /// A call's result, held to what its tool promised.
-    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
         let reply = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
         let result = reply["result"].clone();
         let structured =
