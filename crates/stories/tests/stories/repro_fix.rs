@@ -92,10 +92,11 @@ fn the_surface_is_told(host: Host, talk: &Talk) {
     let create = create.unwrap_or_else(|| panic!("{tools:?}"));
     assert!(create.description.contains("/project"), "the source is named: {create:?}");
     assert!(create.schema["properties"].get("name").is_some(), "{create:?}");
-    assert!(
-        first.to_string().contains("disposable, isolated workspaces"),
-        "no instructions: {first:#}"
-    );
+    let told = first.to_string();
+    for what in ["Work through these tools", "disposable, isolated workspaces", "workspace_create"]
+    {
+        assert!(told.contains(what), "the first turn does not say {what:?}: {told}");
+    }
 }
 
 fn plays(host: Host, ways: &Ways) {
