@@ -186,7 +186,6 @@ mod tests {
     /// Tools of the contract that are still to come.
     const TO_COME: &[&str] = &[
         "workspace_summary",
-        "workspace_patch_apply",
         "snapshot_create",
         "service_start",
         "service_status",
