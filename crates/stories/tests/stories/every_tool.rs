@@ -12,6 +12,9 @@ use crate::{
     wire,
 };
 
+const PATCH: &str = "--- a/README.md\n+++ b/README.md\n@@ -1,3 +1,3 @@\n # calc\n \n\
+                     -Adds, or should.\n+Adds.\n";
+
 fn every_tool() -> Script {
     let mut script = Script::new();
     commands(&mut script);
@@ -93,6 +96,10 @@ fn files(script: &mut Script) {
         .call("workspace_file_read", json!({"workspace": "w", "path": "new/ö.txt"}), |got| {
             assert_eq!(got.block("content"), "é\n\"quoted\"\\\n\t$HOME\n");
         })
+        .call("workspace_patch_apply", json!({"workspace": "w", "patch": PATCH}), |got| {
+            let rows = got.rows("files");
+            assert!(rows.len() == 1 && rows[0].contains("change: modified"), "{rows:?}");
+        })
         // Spellings that models were trained on.
         .call(
             "workspace_file_edit",
@@ -106,7 +113,8 @@ fn files(script: &mut Script) {
 fn results(script: &mut Script) {
     script
         .call("workspace_diff", json!({"workspace": "w"}), |got| {
-            got.says(&[("created", "1"), ("modified", "1"), ("deleted", "0")]);
+            got.says(&[("created", "1"), ("modified", "2"), ("deleted", "0")]);
+            assert!(got.block("patch").contains("\n-Adds, or should.\n+Adds.\n"), "{}", got.whole);
         })
         .call(
             "workspace_export",

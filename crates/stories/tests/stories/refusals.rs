@@ -47,6 +47,10 @@ fn mistakes() -> Script {
     let absent =
         json!({"workspace": "w", "path": "calc.py", "old_string": "no such", "new_string": ""});
     fails(s, "workspace_file_edit", absent, "conflict", "", "workspace_file_read");
+    let patch =
+        "--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    pass\n+    x\n";
+    let conflict = json!({"workspace": "w", "patch": patch});
+    fails(s, "workspace_patch_apply", conflict, "conflict", "calc.py", "workspace_file_read");
     let outside = json!({"workspace": "w", "path": "../../etc/passwd"});
     fails(s, "workspace_file_read", outside, "path_escapes", "", "");
     let outside = json!({"name": "x", "seed_path": "/etc"});
