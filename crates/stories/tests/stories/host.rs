@@ -126,6 +126,9 @@ fn opencode(
     let mut config = json!({
         "model": "scripted/scripted",
         "small_model": "scripted/scripted",
+        // Its own copy of the checkout, made anew at each turn, is not what is tested.
+        "snapshot": false,
+        "share": "disabled",
         "provider": {"scripted": {
             "npm": "@ai-sdk/openai-compatible",
             "name": "scripted",
