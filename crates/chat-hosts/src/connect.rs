@@ -26,6 +26,11 @@ pub fn connect(here: &Surroundings, request: &HostConnect) -> Result<HostConnect
     let target =
         Target { host, scope, name, line, only: request.only, allow: request.allow, afresh: false };
     let reached = reach(here, &book, &target)?;
+    let mut notices = host.notices(here, scope, request.only);
+    if scope == Scope::Project && here.program("pyro").is_none() {
+        let why = "there is no pyro on the PATH, which the project's file starts: put it there";
+        notices.push(why.to_owned());
+    }
     let changed = if reached.changes.is_empty() { "was connected already" } else { "is connected" };
     let seen = match host.chat_host() {
         ChatHost::ClaudeCode => "a new session",
@@ -40,7 +45,7 @@ pub fn connect(here: &Surroundings, request: &HostConnect) -> Result<HostConnect
         command: target.line.words(),
         made_by: reached.made_by.unwrap_or_else(|| "pyro".to_owned()),
         changes: reached.changes,
-        notices: host.notices(here, scope, request.only),
+        notices,
     })
 }
 

@@ -6,7 +6,7 @@
 //! Without them these tests say so and count as skipped; they fail instead when `PYRO_REQUIRED`
 //! names `clients`.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use std::{
     collections::BTreeMap,

@@ -238,7 +238,13 @@ fn a_projects_file_names_plain_pyro_and_paths_within() {
     let entry = &json_of(&home.project(".mcp.json"))["mcpServers"]["pyro"];
     assert_eq!(entry["command"], "pyro");
     assert_eq!(entry["args"], json!(["mcp", "serve", "--project-path=./sub", "--allow-path=/opt"]));
-    assert!(!done.notices.is_empty(), "it asks each person");
+    assert_eq!(done.notices.len(), 1, "it asks each person: {:?}", done.notices);
+    fs::remove_file(home.root().join("bin/pyro")).unwrap();
+    let done = home.connect(json!({"chat_host": "opencode", "scope": "project"})).unwrap();
+    assert!(done.notices[0].contains("PATH"), "{:?}", done.notices);
+    let row = home.row(ChatHost::Opencode);
+    assert_eq!(row.state, ConnectionState::Drifted);
+    assert!(row.problem.unwrap().contains("PATH"));
 }
 
 #[test]
