@@ -9,8 +9,8 @@ use std::{
 };
 
 use pyro_environment::kernel::{InstalledKernel, KernelCache};
-use pyro_machine::Machine;
-use pyro_machine_microvm::{Kernel, MicrovmHome, MicrovmMachine, Shape, TemplateState, Verdict};
+use pyro_machine::{GuestError, Machine, MachineError};
+use pyro_machine_microvm::{Kernel, MicrovmHome, MicrovmMachine, Shape, Verdict};
 use pyro_model::MachineKind;
 use pyro_operations::{Code, Failure};
 
@@ -118,13 +118,22 @@ impl Engine {
         }
     }
 
-    /// Tells whoever listens that the start will make a template first.
-    pub(crate) fn announce(&self, shape: &Shape, context: &Context) {
-        if context.progress.is_some()
-            && let Ok(machine) = self.microvm()
-            && !matches!(machine.template_state(shape), Ok(TemplateState::Warm))
-        {
-            context.say("booting once for a template of this environment and size", None);
+    /// Makes the template that a start will need, where it is missing: here the caller can cancel.
+    /// What was made, for the reply.
+    ///
+    /// # Errors
+    /// Cancelled. Whatever else is in the way is told by the start, which may do without.
+    pub(crate) fn template_first(
+        &self,
+        shape: &Shape,
+        context: &Context,
+    ) -> Result<Option<String>, Failure> {
+        let Ok(machine) = self.microvm() else { return Ok(None) };
+        let mut say = |step: &str| context.say(step, None);
+        match machine.make_template(shape, &mut say, Some(&context.cancel)) {
+            Ok(made) => Ok(made.map(|made| made.notice())),
+            Err(MachineError::Guest(error @ GuestError::Cancelled)) => Err(error.into_failure()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -6,12 +6,16 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use pyro_machine::MachineError;
+use pyro_machine::{Cancel, GuestError, MachineError};
 use pyro_protocol::{Decoder, encode, launch::LaunchReport, vm::VmReport};
 use pyro_sys::{Context, SysError, process, socket};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::failure;
@@ -69,13 +73,20 @@ pub struct Conversation {
     stream: UnixStream,
     decoder: Decoder,
     patience: Duration,
+    cancel: Option<Cancel>,
 }
 
 impl Conversation {
     /// Over one end of a pair; each report may take this long.
     #[must_use]
     pub fn new(stream: UnixStream, patience: Duration) -> Self {
-        Self { stream, decoder: Decoder::default(), patience }
+        Self { stream, decoder: Decoder::default(), patience, cancel: None }
+    }
+
+    /// One whose reports are no longer awaited once `cancel` says so.
+    #[must_use]
+    pub fn until(self, cancel: Option<&Cancel>) -> Self {
+        Self { cancel: cancel.cloned(), ..self }
     }
 
     /// Sends one frame.
@@ -98,14 +109,14 @@ impl Conversation {
     /// The next report; a failure is an error here.
     ///
     /// # Errors
-    /// The launcher's failure; or it is late, gone, or not to be understood.
+    /// The launcher's failure; or it is late, gone, or not to be understood; or cancelled.
     pub fn report<R: Report>(&mut self) -> Result<R, MachineError> {
         loop {
             let next = self.decoder.next::<R>().map_err(std::io::Error::other);
             if let Some(report) = next.doing("understand", "the launcher").map_err(failure)? {
                 return report.good();
             }
-            if !process::wait_readable(self.stream.as_fd(), Some(self.patience)).map_err(failure)? {
+            if !self.wait()? {
                 let late = SysError::invalid("hear from", &"the launcher", "it took too long");
                 return Err(failure(late));
             }
@@ -117,6 +128,36 @@ impl Conversation {
                     return Err(failure(gone));
                 }
                 bytes => self.decoder.push(&buffer[..bytes]),
+            }
+        }
+    }
+
+    /// Whether something came within the patience.
+    fn wait(&self) -> Result<bool, MachineError> {
+        let Some(cancel) = &self.cancel else {
+            return process::wait_readable(self.stream.as_fd(), Some(self.patience))
+                .map_err(failure);
+        };
+        let until = Instant::now() + self.patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            let mut waited = [
+                PollFd::new(&self.stream, PollFlags::IN),
+                PollFd::from_borrowed_fd(cancel.as_descriptor(), PollFlags::IN),
+            ];
+            match poll(&mut waited, Some(&timeout)) {
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(errno).doing("wait for", "the launcher").map_err(failure);
+                }
+                Ok(_) if !waited[1].revents().is_empty() => {
+                    return Err(GuestError::Cancelled.into());
+                }
+                Ok(ready) => return Ok(ready > 0),
             }
         }
     }

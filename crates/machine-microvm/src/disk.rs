@@ -1,11 +1,13 @@
 //! A workspace's disk: a qcow2 file over a blank disk. The first start makes it, since only a start
-//! knows its size; from then on that size is the workspace's, whatever later starts ask for.
+//! knows its size; from then on that size is the workspace's, whatever later starts ask for. It
+//! begins as a copy of the template's, which the template's memory has mounted.
 //!
 //! What stands in the file itself was written by QEMU, and is believed nothing of here: the size
-//! and the disk below stand in a file of ours beside it.
+//! and the disk below stand in a file of ours beside it. A template's was written by a QEMU too,
+//! but by one whose guest ran nothing but our own boot: it is trusted as that guest's memory is.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -13,7 +15,8 @@ use std::{
 
 use pyro_launcher::failure;
 use pyro_machine::{Limits, MachineError};
-use pyro_sys::{Context, SysError};
+use pyro_protocol::vm::TEMPLATE_DISK_BYTES;
+use pyro_sys::Context;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +48,8 @@ pub(crate) struct Disk {
     pub(crate) mib: u64,
     /// As in `VmLaunch::disk`: top first, the blank disk last.
     pub(crate) chain: Vec<PathBuf>,
+    /// It was made just now.
+    pub(crate) fresh: bool,
 }
 
 /// The size that a limit asks for.
@@ -63,26 +68,41 @@ pub(crate) fn size(disk_mib: Option<u64>) -> Result<u64, MachineError> {
 /// The size of the disk that a start will have: that of the disk that is there, else the limit's.
 pub(crate) fn size_in(directory: &Path, limits: Limits) -> Result<u64, MachineError> {
     match facts(directory)? {
-        Some(facts) if directory.join(DISK).exists() => size(Some(facts.disk_mib)),
+        Some(facts) if is_there(directory) => size(Some(facts.disk_mib)),
         _ => size(limits.disk_mib),
     }
 }
 
-/// The disk of a workspace, made when it is missing. The machine's lock is held.
-pub(crate) fn open(place: &Place, directory: &Path, mib: u64) -> Result<Disk, MachineError> {
+/// Whether a start has made it.
+pub(crate) fn is_there(directory: &Path) -> bool {
+    directory.join(DISK).exists()
+}
+
+/// The disk of a workspace, made when it is missing, as a copy of a template's if there is one. The
+/// machine's lock is held.
+pub(crate) fn open(
+    place: &Place,
+    directory: &Path,
+    mib: u64,
+    template: Option<&Path>,
+) -> Result<Disk, MachineError> {
     let below = blank::blank(place, mib)?;
     let id = blank::id_of(&below)?;
     let path = directory.join(DISK);
     let ours = Facts { disk_mib: mib, blank: id };
-    match (facts(directory)?, path.exists()) {
-        (_, false) => {
+    let fresh = !is_there(directory);
+    match (facts(directory)?, fresh) {
+        (_, true) => {
             let text = serde_json::to_vec(&ours).map_err(io::Error::other);
             let text = text.doing("describe", path.display()).map_err(failure)?;
             replace(&directory.join(DISK_FACTS), &text)?;
-            make(&path, mib, &below)?;
+            make(&path, |file| match template {
+                Some(template) => copy(template, file),
+                None => empty(file, mib, &below),
+            })?;
         }
-        (Some(facts), true) if facts == ours => {}
-        (_, true) => {
+        (Some(facts), false) if facts == ours => {}
+        (_, false) => {
             let why = io::Error::other(format!(
                 "the blank disk that it stands on is not {}",
                 below.display()
@@ -90,13 +110,24 @@ pub(crate) fn open(place: &Place, directory: &Path, mib: u64) -> Result<Disk, Ma
             return Err(why).doing("use the disk", path.display()).map_err(failure);
         }
     }
-    Ok(Disk { mib, chain: vec![path, below] })
+    Ok(Disk { mib, chain: vec![path, below], fresh })
 }
 
-fn make(path: &Path, mib: u64, below: &Path) -> Result<(), MachineError> {
-    let (bytes, length) = qcow2::empty_over(mib << 20, below)
-        .ok_or_else(|| SysError::invalid("make", &path.display(), "it is out of bounds"))
-        .map_err(failure)?;
+/// Removes a disk on which nothing was ever written but by a start that failed.
+pub(crate) fn forget(directory: &Path) -> Result<(), MachineError> {
+    for name in [DISK, DISK_FACTS] {
+        let path = directory.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).doing("remove", path.display()).map_err(failure);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn make(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), MachineError> {
     let part = beside(path, "part");
     let _ = fs::remove_file(&part);
     OpenOptions::new()
@@ -104,13 +135,25 @@ fn make(path: &Path, mib: u64, below: &Path) -> Result<(), MachineError> {
         .create_new(true)
         .mode(0o600)
         .open(&part)
-        .and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.set_len(length)
-        })
+        .and_then(|mut file| fill(&mut file))
         .and_then(|()| fs::rename(&part, path))
         .doing("make", path.display())
         .map_err(failure)
+}
+
+fn empty(file: &mut File, mib: u64, below: &Path) -> io::Result<()> {
+    let (bytes, length) = qcow2::empty_over(mib << 20, below)
+        .ok_or_else(|| io::Error::other("it is out of bounds"))?;
+    file.write_all(&bytes)?;
+    file.set_len(length)
+}
+
+fn copy(template: &Path, file: &mut File) -> io::Result<()> {
+    let bytes = io::copy(&mut File::open(template)?.take(TEMPLATE_DISK_BYTES + 1), file)?;
+    if bytes > TEMPLATE_DISK_BYTES {
+        return Err(io::Error::other("the template's disk is too long"));
+    }
+    Ok(())
 }
 
 fn facts(directory: &Path) -> Result<Option<Facts>, MachineError> {
@@ -154,11 +197,11 @@ mod tests {
     fn the_first_size_stays() {
         let (_folder, place, directory) = home();
         assert_eq!(size_in(&directory, limits(Some(128))).unwrap(), 128);
-        let disk = open(&place, &directory, 128).unwrap();
+        let disk = open(&place, &directory, 128, None).unwrap();
         assert_eq!(disk.chain, [directory.join(DISK), place.blank(128)]);
         let before = fs::read(&disk.chain[0]).unwrap();
         assert_eq!(size_in(&directory, limits(Some(256))).unwrap(), 128);
-        open(&place, &directory, 128).unwrap();
+        open(&place, &directory, 128, None).unwrap();
         assert_eq!(fs::read(&disk.chain[0]).unwrap(), before);
         crate::place::renew(&directory, &directory.join("trash")).unwrap();
         assert_eq!(size_in(&directory, limits(None)).unwrap(), DEFAULT_MIB);
@@ -167,9 +210,9 @@ mod tests {
     #[test]
     fn a_disk_is_not_used_over_another_blank() {
         let (_folder, place, directory) = home();
-        let disk = open(&place, &directory, 64).unwrap();
+        let disk = open(&place, &directory, 64, None).unwrap();
         fs::remove_file(&disk.chain[1]).unwrap();
-        let error = open(&place, &directory, 64).unwrap_err().to_string();
+        let error = open(&place, &directory, 64, None).unwrap_err().to_string();
         assert!(error.contains("blank disk"), "{error}");
     }
 

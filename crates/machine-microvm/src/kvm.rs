@@ -129,10 +129,10 @@ impl Host {
         directory_of_ours(&scratch)?;
         let begin = Begin::Probe { kernel: kernel.image.clone(), initramfs };
         let launch = self.bare(&scratch, qemu, accelerator, begin);
-        let ran = lock::take(&scratch).and_then(|held| self.run(&launch, held, deadline));
+        let ran = lock::take(&scratch).and_then(|held| self.run(&launch, held, deadline, None));
         let discarded = discard(&scratch);
         match ran? {
-            VmReport::Made => discarded,
+            VmReport::Made { .. } => discarded,
             other => Err(unexpected(&other)),
         }
     }

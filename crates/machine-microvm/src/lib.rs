@@ -31,4 +31,4 @@ mod unfit;
 pub use checks::checks;
 pub use kvm::Verdict;
 pub use machine::{Kernel, MicrovmHome, MicrovmMachine};
-pub use template::{Collected, Shape, TemplateState};
+pub use template::{Collected, NewTemplate, Shape, TemplateState};

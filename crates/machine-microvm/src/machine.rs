@@ -8,12 +8,14 @@ use std::{
 };
 
 use pyro_launcher::{Ids, agent, end, holder, lock, mapped};
-use pyro_machine::{Capabilities, Ending, Machine, MachineError, MachineSpec, Started};
+use pyro_machine::{
+    Cancel, Capabilities, Ending, Machine, MachineError, MachineSpec, Started, image_of,
+};
 use pyro_model::{Isolation, MachineKind};
 use pyro_protocol::vm::Accelerator;
 
 use crate::{
-    Collected, Shape, TemplateState, Verdict, capabilities, image,
+    Collected, NewTemplate, Shape, TemplateState, Verdict, capabilities, image,
     place::{self, Place},
     session::Host,
     start::{self, MANNER},
@@ -97,21 +99,30 @@ impl MicrovmMachine {
         self.host.state(shape)
     }
 
-    /// Makes the template of that shape; at once when it is there. `progress` hears each step.
+    /// Makes the template of that shape, which is told; at once when it is there. `progress` hears
+    /// each step, `cancel` ends the boot and leaves nothing behind.
     ///
     /// # Errors
-    /// The host is unfit, or the guest does not boot.
+    /// The host is unfit, or the guest does not boot; or cancelled.
     pub fn make_template(
         &self,
         shape: &Shape,
         progress: &mut dyn FnMut(&str),
-    ) -> Result<(), MachineError> {
-        progress("making the image of the environment");
-        let facts = self.host.facts(shape)?;
-        if self.host.hold(&facts.key()).is_none() {
-            self.host.make(shape, &facts, progress)?;
+        cancel: Option<&Cancel>,
+    ) -> Result<Option<NewTemplate>, MachineError> {
+        if !image_of(&shape.environment).exists() {
+            progress("making the image of the environment");
         }
-        Ok(())
+        let facts = self.host.facts(shape)?;
+        self.host.template(shape, &facts, progress, cancel).map(|(_, made)| made)
+    }
+
+    /// Removes the template of that shape, unless it is in use at this moment.
+    ///
+    /// # Errors
+    /// The host is unfit, or the template cannot be removed.
+    pub fn drop_template(&self, shape: &Shape) -> Result<(), MachineError> {
+        self.host.drop_template(&self.host.facts(shape)?.key())
     }
 
     /// Removes templates whose inputs are gone or that no start used for `keep`, never one that is

@@ -13,7 +13,7 @@ use pyro_launcher::{
     end::{self, Manner},
     failure, holder,
 };
-use pyro_machine::MachineError;
+use pyro_machine::{Cancel, MachineError};
 use pyro_protocol::{
     launch::AgentSpec,
     vm::{Accelerator, Awaken, Begin, Identity, VmLaunch, VmReport},
@@ -75,6 +75,7 @@ impl Host {
             begin,
             environment: None,
             disk: Vec::new(),
+            own: Vec::new(),
             seeds: Vec::new(),
             placeholder: None,
             identity: self.identity(),
@@ -85,6 +86,7 @@ impl Host {
                 hostname: String::new(),
                 machine_id: [0; 16],
                 boot_id: [0; 16],
+                own: false,
                 seeds: 0,
                 processes: 0,
                 agent: AgentSpec { idle_ttl_s: 0, inspect_only: true, boot: [0; 16], at_ms: 0 },
@@ -93,18 +95,19 @@ impl Host {
     }
 
     /// Starts a monitor in the launch's directory, whose lock is given along, and returns its first
-    /// report. After a failure nothing of it is left.
+    /// report, unless it is cancelled. After a failure nothing of it is left.
     pub(crate) fn run(
         &self,
         launch: &VmLaunch,
         held: File,
         patience: Duration,
+        cancel: Option<&Cancel>,
     ) -> Result<VmReport, MachineError> {
         let (ours, theirs) =
             UnixStream::pair().doing("make", "a pair of sockets").map_err(failure)?;
         // The guest never sees a process of the host's: the program may be the file itself.
         let spawned = holder::spawn(&self.agent, false, "monitor", theirs, Some(held))?;
-        let mut conversation = Conversation::new(ours, patience);
+        let mut conversation = Conversation::new(ours, patience).until(cancel);
         let talked = conversation.send(launch, &[]).and_then(|()| conversation.report());
         // A monitor whose caller is gone before it reported ends its VM.
         drop(conversation);

@@ -3,7 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use pyro_launcher::{
@@ -24,7 +24,7 @@ use crate::{
     disk, image, initramfs,
     qemu::{self, Qemu},
     session::{Host, unexpected},
-    template::{Held, Shape, TemplateState},
+    template::{Held, Shape},
 };
 
 /// How long a monitor may take until its guest's agent answers; it gives up before.
@@ -55,7 +55,7 @@ struct Beginning {
     /// The key of a template that was there before.
     restored: Option<String>,
     /// Held until the VM has opened the template.
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl Host {
@@ -73,16 +73,22 @@ impl Host {
         }
         image::placeholder(&self.place.placeholder())?;
         let mut beginning = self.beginning(&shape)?;
-        let mut started = self.attempt(spec, &shape, &qemu, beginning.begin.clone());
+        let first = !disk::is_there(&spec.directory);
+        let mut started = self.attempt(spec, &shape, &qemu, &beginning);
         // Once, a fresh one is tried.
         if let (Err(error), Some(key)) = (&started, beginning.restored.take())
             && is_damage(error, self.is_young(&key))
         {
             self.forget_template(&key)?;
             drop(beginning);
+            if first {
+                // A copy of the template's.
+                let _held = lock::take(&spec.directory)?;
+                disk::forget(&spec.directory)?;
+            }
             beginning = self.beginning(&shape)?;
             beginning.notices = vec![DAMAGED.to_owned()];
-            started = self.attempt(spec, &shape, &qemu, beginning.begin.clone());
+            started = self.attempt(spec, &shape, &qemu, &beginning);
         }
         let mut started = started?;
         started.notices = beginning.notices;
@@ -94,24 +100,34 @@ impl Host {
         spec: &MachineSpec,
         shape: &Shape,
         qemu: &Qemu,
-        begin: Begin,
+        beginning: &Beginning,
     ) -> Result<Started, MachineError> {
         let held = lock::take(&spec.directory)?;
         end::outlive(&lock::read(&held).doing("read", "the lock").map_err(failure)?)?;
         holder::forget_socket(&spec.directory)?;
         let mib = disk::size(shape.disk_mib)?;
-        let disk = disk::open(&self.place, &spec.directory, mib)?;
+        let template = beginning.held.as_ref().map(|held| held.disk.as_path());
+        let disk = disk::open(&self.place, &spec.directory, mib, template)?;
         let bounds = self.bounds(spec);
+        let begin = beginning.begin.clone();
         let mut launch = self.bare(&spec.directory, qemu, self.accelerator(), begin);
+        launch.awaken = awaken(spec)?;
         launch.cpus = shape.cpus;
         launch.memory_mib = shape.memory_mib;
         launch.environment = Some(image_of(&shape.environment));
-        launch.disk = disk.chain;
+        match (template, disk.chain.last()) {
+            // What the template has mounted is another disk.
+            (Some(template), Some(blank)) if !disk.fresh => {
+                launch.disk = vec![template.to_owned(), blank.clone()];
+                launch.own = disk.chain;
+                launch.awaken.own = true;
+            }
+            _ => launch.disk = disk.chain,
+        }
         launch.seeds = spec.tree_lowers.iter().map(|layer| image_of(layer)).collect();
         launch.placeholder = Some(self.place.placeholder());
         launch.cgroups.clone_from(&bounds.cgroups);
-        launch.awaken = awaken(spec)?;
-        let refused = match self.run(&launch, held, PATIENCE)? {
+        let refused = match self.run(&launch, held, PATIENCE, None)? {
             VmReport::Ready { refused } => refused,
             other => return Err(unexpected(&other)),
         };
@@ -133,34 +149,22 @@ impl Host {
         if let Some(held) = self.hold(&key) {
             let begin = restore(&held);
             let restored = Some(key);
-            return Ok(Beginning { begin, notices: Vec::new(), restored, _held: Some(held) });
+            return Ok(Beginning { begin, notices: Vec::new(), restored, held: Some(held) });
         }
-        let why = match self.state(shape)? {
-            TemplateState::Stale { reason } => {
-                format!("the template was made anew, since {reason}")
-            }
-            _ => "a template was made of this environment in this size".to_owned(),
-        };
-        let began = Instant::now();
-        match self.make(shape, &facts, &mut |_| {}) {
-            Ok(held) => {
-                let took = began.elapsed().as_secs_f64();
-                let notice =
-                    format!("{why} ({took:.1} s); later starts take a fraction of a second");
-                Ok(Beginning {
-                    begin: restore(&held),
-                    notices: vec![notice],
-                    restored: None,
-                    _held: Some(held),
-                })
-            }
+        match self.template(shape, &facts, &mut |_| {}, None) {
+            Ok((held, made)) => Ok(Beginning {
+                begin: restore(&held),
+                notices: made.map(|made| made.notice()).into_iter().collect(),
+                restored: None,
+                held: Some(held),
+            }),
             Err(error) if is_full(&error) => {
                 let kernel = self.kernel()?;
                 let initramfs = initramfs::initramfs(&self.place, kernel)?;
                 let begin = Begin::Cold { kernel: kernel.image.clone(), initramfs };
                 let notice =
                     format!("started without a template, which takes longer: failed to {error}");
-                Ok(Beginning { begin, notices: vec![notice], restored: None, _held: None })
+                Ok(Beginning { begin, notices: vec![notice], restored: None, held: None })
             }
             Err(error) => Err(error),
         }
@@ -272,6 +276,7 @@ fn awaken(spec: &MachineSpec) -> Result<Awaken, MachineError> {
         hostname: spec.hostname.clone(),
         machine_id: machine_id(spec.workspace.as_str()),
         boot_id,
+        own: false,
         seeds: u32::try_from(spec.tree_lowers.len()).unwrap_or(u32::MAX),
         processes: spec.limits.processes,
         agent: AgentSpec {

@@ -10,8 +10,8 @@
 //!
 //! ```text
 //! P -> M  VmLaunch                       (one length-bounded frame)
-//! V -> M  Waiting                        (cold boot only)
-//! M -> V  Awaken                         (entropy, clock, names, what to mount)
+//! V -> M  Waiting | Failed               (cold boot only; the disk in its place is mounted)
+//! M -> V  Awaken                         (entropy, clock, names, which disk, what to mount)
 //! V -> M  Awake | Failed                 (calls are taken from here on)
 //! M -> P  VmReport                       (the agent answers; the template or probe is done)
 //! M -> V  Host(HostFrame) …              V -> M  Guest(GuestFrame), Logged, Output …
@@ -35,6 +35,9 @@ pub const SEED_DISK_BYTES: u64 = 64 << 30;
 
 /// Disks for seed layers in every VM: a full layer, and a delta over it.
 pub const SEED_DISKS: usize = 2;
+
+/// A template's disk, which clones begin with copies of, is never longer.
+pub const TEMPLATE_DISK_BYTES: u64 = 16 << 20;
 
 /// The name of the virtio-serial port.
 pub const PORT: &str = "pyro";
@@ -60,9 +63,13 @@ pub struct VmLaunch {
     pub begin: Begin,
     /// The read-only image of the environment. Absent only in a probe.
     pub environment: Option<PathBuf>,
-    /// The writable disk: qcow2 files top first, of which only the first is written, and last the
-    /// raw blank disk that they stand on. Empty only in a probe.
+    /// The disk that is mounted before the awakening: qcow2 files top first, of which only the
+    /// first is written, and last the raw blank disk that they stand on. Empty only in a probe.
     pub disk: Vec<PathBuf>,
+    /// The disk of a workspace whose own began as that of another template, or is older than this
+    /// start; likewise, or empty. Where there is one, `disk` is the template's, and V is given a
+    /// copy of it that nobody keeps.
+    pub own: Vec<PathBuf>,
     /// Read-only images of seed layers, top first; the rest of the `SEED_DISKS` places is taken by
     /// `placeholder`.
     pub seeds: Vec<PathBuf>,
@@ -114,8 +121,9 @@ pub enum Begin {
 pub enum VmReport {
     /// The agent answers on the socket. What could not be had of the cgroups.
     Ready { refused: Vec<(PathBuf, i32)> },
-    /// The template is saved, or the probe booted; everything of it has ended.
-    Made,
+    /// The template is saved, or the probe booted, `boot_ms` after QEMU was started; everything of
+    /// it has ended.
+    Made { boot_ms: u64 },
     /// The step that failed, what it acted on, the system's error number (0: none), and what the
     /// guest's console said last. Everything has ended.
     Failed { step: String, what: String, errno: i32, console: String },
@@ -134,6 +142,8 @@ pub struct Awaken {
     pub machine_id: [u8; 16],
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: [u8; 16],
+    /// Its disk is the one in the place `own`, and not the one that is mounted already.
+    pub own: bool,
     /// How many of the seed disks hold a layer, top first.
     pub seeds: u32,
     /// Processes of the workload at most.
@@ -158,11 +168,11 @@ pub enum ToVm {
 /// From the VM to M, which trusts none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromVm {
-    /// Booted, and waits to be awakened. The protocol's version.
+    /// Booted, with its disk mounted, and waits to be awakened. The protocol's version.
     Waiting { version: u16 },
     /// Awakened: calls are taken.
     Awake,
-    /// It could not be awakened: the step, what it acted on, the error number.
+    /// It could not boot, or not be awakened: the step, what it acted on, the error number.
     Failed { step: String, what: String, errno: i32 },
     /// An answer to a call.
     Guest(GuestFrame),

@@ -1,7 +1,7 @@
 //! The kernel's random numbers: what a clone of a machine must be given, so that it does not say
 //! what its twins say.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -23,15 +23,25 @@ struct Pool {
     content: [u8; MOST],
 }
 
+/// As messages name it.
+const GENERATOR: &str = "the random number generator";
+
+/// The kernel's generator, to be fed.
+///
+/// # Errors
+/// There is no `/dev/urandom`.
+pub fn open() -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    openat(CWD, "/dev/urandom", flags, Mode::empty()).doing("open", GENERATOR)
+}
+
 /// Mixes `entropy` in, counted as entropy in full, and makes the generator start from it: adding
 /// alone leaves what it has in store as it is.
 ///
 /// # Errors
-/// Without `CAP_SYS_ADMIN`, or there is no `/dev/urandom`; none or too much is given.
-pub fn reseed(entropy: &[u8]) -> Result<()> {
-    let what = "the random number generator";
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let device = openat(CWD, "/dev/urandom", flags, Mode::empty()).doing("open", what)?;
+/// Without `CAP_SYS_ADMIN`; none or too much is given.
+pub fn reseed(generator: impl AsFd, entropy: &[u8]) -> Result<()> {
+    let (what, device) = (GENERATOR, generator.as_fd());
     let mut pool = Pool { bits: 0, bytes: 0, content: [0; MOST] };
     let fits = i32::try_from(entropy.len()).ok().filter(|bytes| *bytes > 0);
     let (Some(bytes), Some(place)) = (fits, pool.content.get_mut(..entropy.len())) else {
@@ -58,7 +68,8 @@ mod tests {
 
     #[test]
     fn nothing_and_too_much_are_refused() {
-        assert!(reseed(&[]).is_err());
-        assert!(reseed(&[1; MOST + 1]).is_err());
+        let generator = open().unwrap();
+        assert!(reseed(&generator, &[]).is_err());
+        assert!(reseed(&generator, &[1; MOST + 1]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `prepare`: everything made that the first workspace would wait for, then one cycle as a proof.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyro_environment::EnvironmentName;
 use pyro_machine_microvm::{Shape, TemplateState};
@@ -28,16 +28,18 @@ struct Before {
     was: Readiness,
     reason: Option<String>,
     notices: Vec<String>,
+    /// How long the boot took of a template that was made.
+    boot_ms: Option<u64>,
 }
 
 impl Before {
     fn cold(reason: &str) -> Self {
         let reason = Some(reason.to_owned());
-        Self { was: Readiness::Cold, reason, notices: Vec::new() }
+        Self { was: Readiness::Cold, reason, notices: Vec::new(), boot_ms: None }
     }
 
     fn warm() -> Self {
-        Self { was: Readiness::Warm, reason: None, notices: Vec::new() }
+        Self { was: Readiness::Warm, reason: None, notices: Vec::new(), boot_ms: None }
     }
 }
 
@@ -54,8 +56,10 @@ impl Handle<Prepare> for Engine {
             choice::decide(asked, named, || self.kvm(context))?;
         let mut notices: Vec<_> = before.notices.drain(..).chain(notices).collect();
         let mut template = None;
+        let mut boot_ms = None;
         if machine == MachineKind::Microvm {
             let of = self.template_of(&environment, request.force, context)?;
+            boot_ms = of.boot_ms;
             if before.was == Readiness::Warm {
                 before = of;
             }
@@ -89,6 +93,7 @@ impl Handle<Prepare> for Engine {
             kernel,
             template_bytes: template,
             prepare_ms,
+            boot_ms,
             create_ms: cycle.create_ms,
             exec_ms: cycle.exec_ms,
             reset_ms: cycle.reset_ms,
@@ -164,20 +169,22 @@ impl Engine {
             disk_mib: None,
         };
         if again {
-            // Whatever is not in use at this moment.
-            machine.collect(Duration::ZERO).or_fail()?;
+            machine.drop_template(&shape).or_fail()?;
         }
-        let before = match machine.template_state(&shape).or_fail()? {
+        let mut before = match machine.template_state(&shape).or_fail()? {
             TemplateState::Warm => Before::warm(),
             TemplateState::Cold if again => Before::cold("it was made anew, as asked for"),
             TemplateState::Cold => {
                 Before::cold("there was no template of this environment and size")
             }
             TemplateState::Stale { reason } => {
-                Before { was: Readiness::Stale, reason: Some(reason), notices: Vec::new() }
+                Before { was: Readiness::Stale, reason: Some(reason), ..Before::warm() }
             }
         };
-        machine.make_template(&shape, &mut |step| context.say(step, None)).or_fail()?;
+        let mut say = |step: &str| context.say(step, None);
+        let made = machine.make_template(&shape, &mut say, Some(&context.cancel)).or_fail()?;
+        let boot = made.map(|made| u64::try_from(made.boot().as_millis()).unwrap_or(u64::MAX));
+        before.boot_ms = boot;
         Ok(before)
     }
 

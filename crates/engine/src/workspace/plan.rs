@@ -96,7 +96,8 @@ impl Engine {
         {
             let disk_mib = request.disk_mib;
             let environment = environment.clone();
-            self.announce(&Shape { environment, cpus, memory_mib, disk_mib }, context);
+            let shape = Shape { environment, cpus, memory_mib, disk_mib };
+            told.extend(self.template_first(&shape, context)?);
         }
         let now = Timestamp::now();
         let record = Record {

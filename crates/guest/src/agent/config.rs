@@ -11,6 +11,7 @@ use std::{
 };
 
 use pyro_protocol::{Decoder, launch::AgentSpec};
+use pyro_sys::child::SingleThread;
 
 use super::AgentError;
 
@@ -59,6 +60,8 @@ pub struct AgentConfig {
     pub root_upper: Option<OwnedFd>,
     /// The cgroup (a directory of version 2) that commands and what supervises them are born in.
     pub cgroup: Option<OwnedFd>,
+    /// That this process has one thread, if whoever set the machine up has looked already.
+    pub alone: Option<SingleThread>,
     /// What the host said.
     pub spec: AgentSpec,
     /// What confines each command.

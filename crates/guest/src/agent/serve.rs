@@ -100,7 +100,8 @@ pub(super) struct Spool {
 
 impl Agent {
     pub(super) fn start(config: AgentConfig, doors: Doors) -> Result<Self, AgentError> {
-        let proof = SingleThread::check().map_err(AgentError::on("be", "a single thread"))?;
+        let proof = config.alone.map_or_else(SingleThread::check, Ok);
+        let proof = proof.map_err(AgentError::on("be", "a single thread"))?;
         occupy_standard_numbers()?;
         reset_signals(&[SIGCHLD, SIGTERM]).map_err(AgentError::on("reset", "signals"))?;
         ignore_sigpipe();

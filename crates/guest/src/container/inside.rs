@@ -86,6 +86,7 @@ fn set_up(
         tree_lowers: handles.tree.lowers,
         root_upper: root_changes.on_disk.then_some(root_changes.upper),
         cgroup: None,
+        alone: None,
         spec: spec.agent.clone(),
         confine: Box::new(move || confinement.apply()),
         ends_on_sigterm: false,

@@ -24,4 +24,4 @@ pub use enter::enter;
 pub(crate) use handles::{LayerHandles, UpperHandle};
 pub use launch::launch;
 pub use remove::remove;
-pub(crate) use root::{Changes, Scratch};
+pub(crate) use root::Scratch;

@@ -3,8 +3,7 @@
 //! done here: a clone has to do it while somebody waits.
 
 use std::{
-    fs,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -14,91 +13,75 @@ use pyro_sys::{
     filesystem::{self, Filesystem},
     mount,
 };
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{
-    ballast,
-    boot::{self, Ground},
-    cgroup, identity,
+    boot::{self, Booted},
+    ground::{Ground, Shown},
+    identity,
 };
 use crate::{
     agent::AgentConfig,
-    container::{Changes, LayerHandles, UpperHandle, target},
+    container::{LayerHandles, UpperHandle, target},
 };
 
 /// Does everything up to the agent's own start.
-pub(super) fn awaken(awaken: &Awaken, ground: Ground) -> Result<AgentConfig> {
-    identity::take(awaken)?;
-    cgroup::bound(&ground.cgroup, awaken.processes)?;
-    let made = build(awaken, &ground)?;
-    mount::pivot_into(&made.root)?;
-    let confinement = ground.confinement;
+pub(super) fn awaken(awaken: &Awaken, booted: Booted) -> Result<AgentConfig> {
+    let Booted { disks, generator, alone, cgroup, confinement, ground } = booted;
+    identity::take(awaken, &generator)?;
+    cgroup.bound(awaken.processes)?;
+    let (shown, mut ground) = ground.ok_or_else(|| missing("env"))?;
+    if awaken.own {
+        ground = instead(&disks, &shown, ground)?;
+    }
+    shown.names.write(awaken)?;
+    let seeds = seeds(awaken, &disks, &ground)?;
+    let upper = ground.tree.try_clone().doing("copy", "a descriptor")?;
+    let layers = LayerHandles { lowers: seeds, upper: UpperHandle::Directory(upper) };
+    let tree = ground.scratch.tree(&ground.root, &layers)?;
+    let workspace = target::existing(&ground.root, Path::new("/workspace"))?;
+    mount::pivot_into(&ground.root)?;
     Ok(AgentConfig {
-        workspace: made.workspace,
+        workspace,
         workspace_path: PathBuf::from("/workspace"),
-        tree_upper: Some(made.tree.upper),
-        tree_lowers: made.seeds,
+        tree_upper: Some(tree.upper),
+        tree_lowers: layers.lowers,
         // The same disk: synced once.
         root_upper: None,
-        cgroup: Some(ground.cgroup),
+        cgroup: Some(cgroup.group),
+        alone: Some(alone),
         spec: awaken.agent.clone(),
         confine: Box::new(move || {
             // While it still may: else the kernel would let it take the worth back.
-            fs::write("/proc/self/oom_score_adj", "0")?;
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let worth = openat(CWD, "/proc/self/oom_score_adj", flags, Mode::empty())?;
+            rustix::io::write(&worth, b"0")?;
             confinement.apply()
         }),
         ends_on_sigterm: false,
     })
 }
 
-struct Made {
-    root: OwnedFd,
-    workspace: OwnedFd,
-    tree: Changes,
-    seeds: Vec<OwnedFd>,
+fn missing(name: &str) -> SysError {
+    SysError::invalid("find the disk", &name, "the kernel shows none")
 }
 
-fn build(awaken: &Awaken, ground: &Ground) -> Result<Made> {
-    let missing = |name: &str| SysError::invalid("find the disk", &name, "the kernel shows none");
-    let environment = ground.environment.as_ref().ok_or_else(|| missing("env"))?;
-    let environment = environment.try_clone().doing("copy", "a descriptor")?;
-    let scratch = &ground.scratch;
-    let disk = filesystem::mount(&Filesystem {
-        kind: "ext4",
-        source: Some(boot::disk(&ground.disks, "disk").ok_or_else(|| missing("disk"))?),
-        options: &[("user_xattr", None), ("noinit_itable", None), ("commit", Some("1"))],
-        read_only: false,
-    })?;
-    scratch.park(&disk)?;
-    ballast::make_room(&disk)?;
+/// The workspace's own disk, of an earlier start. The one that is mounted already is left as it is:
+/// it is a copy that nobody keeps, and unmounting it takes longer.
+fn instead(disks: &[(String, PathBuf)], shown: &Shown, ground: Ground) -> Result<Ground> {
+    std::mem::forget(ground);
+    let device = boot::disk(disks, "own").ok_or_else(|| missing("own"))?;
+    Ground::lay(device, shown, boot::scratch("/own")?)
+}
+
+fn seeds(awaken: &Awaken, disks: &[(String, PathBuf)], ground: &Ground) -> Result<Vec<OwnedFd>> {
     let mut seeds = Vec::new();
     for name in boot::seeds().take(awaken.seeds as usize) {
-        let source = Some(boot::disk(&ground.disks, &name).ok_or_else(|| missing(&name))?);
+        let source = Some(boot::disk(disks, &name).ok_or_else(|| missing(&name))?);
         let seed = Filesystem { kind: "erofs", source, options: &[], read_only: true };
         let seed = filesystem::mount(&seed)?;
-        scratch.park(&seed)?;
+        ground.scratch.park(&seed)?;
         seeds.push(seed);
     }
-    let upper = |name| Ok(UpperHandle::Directory(directory(&disk, name)?));
-    let layers = LayerHandles { lowers: vec![environment], upper: upper("root")? };
-    let (root, _) = scratch.root(&layers)?;
-    let layers = LayerHandles { lowers: seeds, upper: upper("tree")? };
-    let tree = scratch.tree(&root, &layers)?;
-    let workspace = target::existing(&root, Path::new("/workspace"))?;
-    for (path, tree) in &ground.prepared {
-        mount::attach(tree, target::directory(&root, path)?)?;
-    }
-    target::directory(&root, Path::new("/sys"))?;
-    target::directory(&root, Path::new("/tmp"))?;
-    ground.names.show(awaken, &root)?;
-    Ok(Made { root, workspace, tree, seeds: layers.lowers })
-}
-
-fn directory(disk: &OwnedFd, name: &str) -> Result<OwnedFd> {
-    match mkdirat(disk, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-        Err(errno) => return Err(errno).doing("make", name),
-    }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(disk.as_fd(), name, flags, Mode::empty()).doing("open", name)
+    Ok(seeds)
 }

@@ -27,7 +27,8 @@ const INODES: u64 = 64;
 /// The disk cannot be asked.
 pub(super) fn make_room(disk: &OwnedFd) -> Result<()> {
     let room = fstatvfs(disk).doing("look at", "the disk")?;
-    let bytes = room.f_bfree.saturating_mul(room.f_frsize);
+    // Not what is free: a part of that is the file system's own reserve.
+    let bytes = room.f_bavail.saturating_mul(room.f_frsize);
     if bytes < LITTLE || room.f_ffree < INODES {
         give_up(disk);
     } else if bytes > PLENTY {

@@ -1,5 +1,5 @@
 //! From the kernel's first call of `/init` to the moment at which a template is saved: everything
-//! that is the same in every clone.
+//! that is the same in every clone, with the disk mounted and a root over it.
 
 use std::{
     fs,
@@ -15,19 +15,24 @@ use pyro_protocol::{
 };
 use pyro_sys::{
     Context, Result, SysError,
+    child::SingleThread,
     filesystem::{self, Filesystem},
     mount::{self, Restrictions, open_handle},
-    network, process,
+    network, process, random,
 };
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
     io::Errno,
     net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with},
     process::Resource,
-    system::finit_module,
 };
 
-use super::{cgroup, identity::Names};
+use super::{
+    cgroup::{self, Work},
+    ground::{Ground, Shown},
+    identity::Names,
+    modules,
+};
 use crate::container::{Confinement, DEVICES, Scratch, devices, kernel, target};
 
 /// How long the kernel may take to show a device after its driver is there.
@@ -63,63 +68,85 @@ const WARM: [&str; 16] = [
 
 /// What the booted machine has.
 pub(super) struct Booted {
-    pub(super) port: OwnedFd,
-    pub(super) ground: Ground,
-}
-
-/// What the awakening goes on from.
-pub(super) struct Ground {
     /// Device nodes of the disks, by the name that the monitor gave each.
     pub(super) disks: Vec<(String, PathBuf)>,
-    /// The root of the environment's image; none in a machine that is only a probe.
-    pub(super) environment: Option<OwnedFd>,
+    /// The kernel's random numbers, to be fed.
+    pub(super) generator: OwnedFd,
+    /// That nothing but this thread runs.
+    pub(super) alone: SingleThread,
     /// Where commands are born.
-    pub(super) cgroup: OwnedFd,
+    pub(super) cgroup: Work,
     /// What commands are confined to.
     pub(super) confinement: Confinement,
-    /// Where the new root is put together.
-    pub(super) scratch: Scratch,
-    /// What is mounted in it as it is: where, and the mount.
-    pub(super) prepared: Vec<(&'static Path, OwnedFd)>,
-    /// The names to write.
-    pub(super) names: Names,
+    /// What every root shows, and the root over the disk that is there; none in a machine that is
+    /// only a probe.
+    pub(super) ground: Option<(Shown, Ground)>,
 }
 
-/// Gets there.
-pub(super) fn boot() -> Result<Booted> {
+/// What the drivers have announced: the port to the monitor.
+pub(super) fn devices() -> Result<OwnedFd> {
     let stage = mount::memory(Some(1 << 20), 0o700, Restrictions::default())?;
     filesystem::attach_at(&stage, "/stage")?;
     // Before the first driver: a device that is there already is seen by looking.
     let announcements = announcements()?;
-    load_modules(Path::new("/modules"))?;
+    modules::load_all(Path::new("/modules"))?;
     filesystem::attach_at(&mount::proc(Restrictions::default())?, "/stage/proc")?;
     filesystem::attach_at(&filesystem::device_nodes()?, "/stage/dev")?;
     let system = Filesystem { kind: "sysfs", source: None, options: &[], read_only: true };
     filesystem::attach_at(&filesystem::mount(&system)?, "/stage/sys")?;
     filesystem::leave_initramfs("/stage")?;
+    port(&announcements)
+}
+
+/// Gets to where the machine waits.
+pub(super) fn boot() -> Result<Booted> {
     process::limit(Resource::Nofile, AGENT_FILES)?;
     // The disk of a machine that is killed has all but its last second.
     for name in ["dirty_expire_centisecs", "dirty_writeback_centisecs"] {
         fs::write(Path::new("/proc/sys/vm").join(name), "100").doing("set", name)?;
     }
-    let port = port(&announcements)?;
     let disks = disks()?;
-    let environment = disk(&disks, "env").map(environment).transpose()?;
     network::loopback_up()?;
     // Commands are the kernel's choice when memory runs out, what supervises them is not.
     fs::write("/proc/self/oom_score_adj", "-1000").doing("set", "its worth")?;
     let cgroup = cgroup::make()?;
-    fs::create_dir("/parking").doing("make", "/parking")?;
-    let scratch = Scratch::new(open_handle(Path::new("/parking"))?)?;
-    let (prepared, names) = prepare(&scratch)?;
+    let scratch = scratch("/parking")?;
+    let ground = match (disk(&disks, "env"), disk(&disks, "disk")) {
+        (Some(environment), Some(disk)) => {
+            let (mounts, names) = skeleton(&scratch)?;
+            let shown = Shown { environment: image(environment)?, mounts, names };
+            let ground = Ground::lay(disk, &shown, scratch)?;
+            warm(&ground.root);
+            ground.settle()?;
+            Some((shown, ground))
+        }
+        _ => None,
+    };
     let rlimits = Rlimits { processes: None, open_files: OPEN_FILES };
     let confinement = Confinement::prepare(rlimits)?;
-    let ground = Ground { disks, environment, cgroup, confinement, scratch, prepared, names };
-    Ok(Booted { port, ground })
+    let generator = random::open()?;
+    let alone = SingleThread::check().doing("be", "a single thread")?;
+    keep_the_old_root()?;
+    Ok(Booted { disks, generator, alone, cgroup, confinement, ground })
+}
+
+/// What is mounted around the new root is let go of when that is entered, while somebody waits: with
+/// a handle of each it is only let go of, and not taken apart.
+fn keep_the_old_root() -> Result<()> {
+    for path in ["/", "/proc", "/dev", "/sys", "/parking"] {
+        std::mem::forget(open_handle(Path::new(path))?);
+    }
+    Ok(())
+}
+
+/// A place to put a root together in.
+pub(super) fn scratch(path: &str) -> Result<Scratch> {
+    fs::create_dir(path).doing("make", path)?;
+    Scratch::new(open_handle(Path::new(path))?)
 }
 
 /// `/dev` and `/proc` as commands will see them, mounted out of the way.
-fn prepare(scratch: &Scratch) -> Result<(Vec<(&'static Path, OwnedFd)>, Names)> {
+fn skeleton(scratch: &Scratch) -> Result<(Vec<(&'static Path, OwnedFd)>, Names)> {
     fs::create_dir("/skeleton").doing("make", "/skeleton")?;
     let skeleton = open_handle(Path::new("/skeleton"))?;
     let nodes = DEVICES.iter().map(|name| open_handle(&Path::new("/dev").join(name)));
@@ -132,25 +159,6 @@ fn prepare(scratch: &Scratch) -> Result<(Vec<(&'static Path, OwnedFd)>, Names)> 
         prepared.push((path, target::existing(&skeleton, path)?));
     }
     Ok((prepared, names))
-}
-
-/// Loads them in the order of their names, and lets go of their files. One that the kernel has in
-/// it, or that this processor or kernel has no use for, is not missed here: what it would have made
-/// is.
-fn load_modules(directory: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    for file in files {
-        let module = openat(CWD, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .doing("open", file.display())?;
-        match finit_module(&module, c"", 0) {
-            Ok(()) | Err(Errno::EXIST | Errno::NODEV | Errno::NOENT) => {}
-            Err(errno) => return Err(errno).doing("load", file.display()),
-        }
-        let _ = fs::remove_file(&file);
-    }
-    Ok(())
 }
 
 /// What the kernel says of devices that come.
@@ -219,15 +227,15 @@ pub(super) fn seeds() -> impl Iterator<Item = String> {
     (0..SEED_DISKS).map(|number| format!("seed{number}"))
 }
 
-fn environment(device: &str) -> Result<OwnedFd> {
+/// The environment's image, mounted.
+fn image(device: &str) -> Result<OwnedFd> {
     let image = Filesystem { kind: "erofs", source: Some(device), options: &[], read_only: true };
     filesystem::attach_at(&filesystem::mount(&image)?, "/env")?;
-    let root = open_handle(Path::new("/env"))?;
-    warm(&root);
-    Ok(root)
+    open_handle(Path::new("/env"))
 }
 
-/// Reads what a first command needs; what is not there is not needed.
+/// Reads what a first command needs, by the names that it will use; what is not there is not
+/// needed.
 fn warm(root: &OwnedFd) {
     let mut left = WARM_BYTES;
     for path in WARM {

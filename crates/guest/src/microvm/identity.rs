@@ -6,14 +6,16 @@ use pyro_protocol::vm::Awaken;
 use pyro_sys::{Context, Result, mount, random};
 use rustix::{
     fs::{Mode, OFlags, openat},
+    io::pwrite,
     time::{ClockId, Timespec, clock_settime},
 };
 
 use crate::container::{Scratch, target};
 
-/// Takes what needs no file; first of all steps, since random numbers are used by all others.
-pub(super) fn take(awaken: &Awaken) -> Result<()> {
-    random::reseed(&awaken.entropy)?;
+/// Takes what needs no file of its own; first of all steps, since random numbers are used by all
+/// others.
+pub(super) fn take(awaken: &Awaken, generator: &OwnedFd) -> Result<()> {
+    random::reseed(generator, &awaken.entropy)?;
     clock_settime(ClockId::Realtime, moment(awaken.at_us)).doing("set", "the clock")?;
     rustix::system::sethostname(awaken.hostname.as_bytes()).doing("take the name", &awaken.hostname)
 }
@@ -44,20 +46,30 @@ impl Names {
         let at = target::existing(skeleton, "/proc/sys/kernel/random/boot_id".as_ref())?;
         mount::attach(boot_mount, at)?;
         let (machine, machine_mount) = file(scratch, "machine-id")?;
-        Ok(Self { boot, machine, machine_mount })
+        let names = Self { boot, machine, machine_mount };
+        // Of the length that they will have: what is written over needs no room.
+        names.put([0; 16], [0; 16])?;
+        Ok(names)
     }
 
-    /// Writes them, and shows the machine's in the new root.
-    pub(super) fn show(&self, awaken: &Awaken, root: &OwnedFd) -> Result<()> {
-        let boot = dashed(&hexadecimal(awaken.boot_id));
-        rustix::io::write(&self.boot, boot.as_bytes()).doing("write", "boot_id")?;
-        let machine = format!("{}\n", hexadecimal(awaken.machine_id));
-        rustix::io::write(&self.machine, machine.as_bytes()).doing("write", "machine-id")?;
+    /// Shows the machine's in a root, instead of wherever it was shown before.
+    pub(super) fn show(&self, root: &OwnedFd) {
         // The workload owns its root and may have made something else of the place.
         if let Ok(at) = target::file(root, "/etc/machine-id".as_ref()) {
             let _ = mount::attach(&self.machine_mount, at);
         }
-        Ok(())
+    }
+
+    /// Writes them.
+    pub(super) fn write(&self, awaken: &Awaken) -> Result<()> {
+        self.put(awaken.boot_id, awaken.machine_id)
+    }
+
+    fn put(&self, boot: [u8; 16], machine: [u8; 16]) -> Result<()> {
+        let boot = dashed(&hexadecimal(boot));
+        pwrite(&self.boot, boot.as_bytes(), 0).doing("write", "boot_id")?;
+        let machine = format!("{}\n", hexadecimal(machine));
+        pwrite(&self.machine, machine.as_bytes(), 0).map(drop).doing("write", "machine-id")
     }
 }
 

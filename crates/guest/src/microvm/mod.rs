@@ -2,9 +2,10 @@
 //! becomes the agent. `pyro_protocol::vm` has the conversation with the monitor.
 //!
 //! ```text
-//! boot     out of the initramfs; modules; the port; the environment, with what commands need read
+//! boot     out of the initramfs; modules; the port; the disk, the environment and the root over
+//!          both, as in a container, with what commands need read
 //! Waiting  here a template is saved, and from here every clone goes on
-//! awaken   entropy, clock, names; the disk, the layers, the new root, as in a container
+//! awaken   entropy, clock, names; the workspace's own disk, if it is older; the seed's layers
 //! Awake    the agent serves until the machine ends
 //! Ended    power off
 //! ```
@@ -18,7 +19,9 @@ mod ballast;
 mod boot;
 mod cgroup;
 mod channel;
+mod ground;
 mod identity;
+mod modules;
 
 use std::time::{Duration, Instant};
 
@@ -66,13 +69,13 @@ pub fn init() -> i32 {
 
 /// The machine's whole life. `slot` keeps the channel for the case that it ends badly.
 fn live(slot: &mut Option<Channel>) -> Result<()> {
+    let channel = slot.insert(Channel::new(boot::devices()?)?);
     let booted = boot::boot()?;
-    let channel = slot.insert(Channel::new(booted.port)?);
     channel.say(&FromVm::Waiting { version: VERSION }, None)?;
     let ToVm::Awaken(awaken) = channel.hear()? else {
         return Err(SysError::invalid("hear from", &"the monitor", "not an awakening"));
     };
-    let config = awaken::awaken(&awaken, booted.ground)?;
+    let config = awaken::awaken(&awaken, booted)?;
     let port = channel.hand_over()?;
     match agent::run(config, agent::Doors::Port(port)) {
         ExitReason::Failed(agent::AgentError::System { step, what, source }) => {

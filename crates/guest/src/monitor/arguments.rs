@@ -10,7 +10,7 @@ use std::{
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
 };
 
-use pyro_protocol::vm::{Accelerator, Begin, PORT, VmLaunch};
+use pyro_protocol::vm::{Accelerator, Begin, PORT, TEMPLATE_DISK_BYTES, VmLaunch};
 use pyro_sys::{Result, SysError, ticks};
 
 use super::{
@@ -25,7 +25,12 @@ const KERNEL_LINE: &str = "console=ttyS0 quiet panic=-1 random.trust_cpu=on cryp
 
 /// What an emulated one has besides. Nobody else's secrets are in the emulation's reach: its guest
 /// is one user's. Its timer is there and needs no test.
-const EMULATED: &str = " mitigations=off no_timer_check";
+///
+/// What else is left out costs an emulated guest much and protects nobody: a program's code lies at
+/// the same place each time, so that it is translated once and not with every start of it; hooks,
+/// counters and zeroing for what no guest here has (policies, audit, limits of memory in it).
+const EMULATED: &str = " mitigations=off no_timer_check norandmaps audit=0 psi=0 lsm=landlock \
+                        cgroup_disable=memory init_on_alloc=0 transparent_hugepage=never";
 
 /// QEMU's sockets to M.
 pub(super) struct Sockets {
@@ -43,12 +48,16 @@ pub(super) struct Line {
 impl Line {
     /// Writes it; everything that it names goes to `inherited`. Of `files`, RAM and `/dev/kvm`
     /// stay: Q asks for them.
+    ///
+    /// # Errors
+    /// A file cannot be looked at.
     pub(super) fn new(
         launch: &VmLaunch,
         files: &mut Files,
         sockets: Sockets,
         inherited: &mut Inherited,
-    ) -> Self {
+    ) -> Result<Self> {
+        let disk_bytes = files.disk_bytes()?;
         let mut line = Self { words: Vec::new(), state: None };
         line.machine(launch);
         line.memory(launch);
@@ -63,7 +72,7 @@ impl Line {
         line.add("-mon", "chardev=qmp,mode=control");
         line.add("-device", "virtio-serial-device,max_ports=2");
         line.add("-device", format!("virtserialport,chardev=port,name={PORT}"));
-        line.disks(files, inherited);
+        line.disks(files, disk_bytes, inherited);
         if matches!(launch.begin, Begin::Restore { .. }) {
             line.state = files.state.take().map(|state| inherited.add(state));
             line.add("-incoming", "defer");
@@ -73,7 +82,7 @@ impl Line {
             "-sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         );
-        line
+        Ok(line)
     }
 
     fn machine(&mut self, launch: &VmLaunch) {
@@ -141,17 +150,49 @@ impl Line {
         self.add("-append", line);
     }
 
-    fn disks(&mut self, files: &mut Files, inherited: &mut Inherited) {
+    fn disks(&mut self, files: &mut Files, disk_bytes: u64, inherited: &mut Inherited) {
         if let Some(environment) = files.environment.take() {
             let file = self.file(inherited, environment, true);
             self.add("-blockdev", format!("driver=raw,node-name=env,read-only=on,file={file}"));
             self.device("env", "env");
         }
+        let copied = !files.own.is_empty();
+        let (disk, own) = (std::mem::take(&mut files.disk), std::mem::take(&mut files.own));
+        if !disk.is_empty() {
+            self.chain(inherited, "disk", disk, copied);
+            if own.is_empty() {
+                // A place that is empty in most: nothing can be written there, or read from it.
+                self.add(
+                    "-blockdev",
+                    format!("driver=null-co,node-name=own,size={disk_bytes},read-zeroes=on"),
+                );
+                self.device("own", "own");
+            } else {
+                self.chain(inherited, "own", own, false);
+            }
+        }
+        for (index, seed) in std::mem::take(&mut files.seeds).into_iter().enumerate() {
+            let name = format!("seed{index}");
+            let file = self.file(inherited, seed, true);
+            self.add("-blockdev", format!("driver=raw,node-name={name},read-only=on,file={file}"));
+            self.device(&name, &name);
+        }
+    }
+
+    /// A disk of several files; the first is kept in the bounds of a template's disk if it is
+    /// nobody's own.
+    fn chain(&mut self, inherited: &mut Inherited, name: &str, files: Vec<OwnedFd>, copied: bool) {
         let mut below: Option<String> = None;
-        for (index, layer) in std::mem::take(&mut files.disk).into_iter().enumerate().rev() {
+        for (index, layer) in files.into_iter().enumerate().rev() {
             let top = index == 0;
-            let file = self.file(inherited, layer, !top);
-            let node = format!("disk{index}");
+            let mut file = self.file(inherited, layer, !top);
+            let node = format!("{name}{index}");
+            if top && copied {
+                let bounded =
+                    format!("driver=raw,node-name=copied,size={TEMPLATE_DISK_BYTES},file={file}");
+                self.add("-blockdev", bounded);
+                file = "copied".to_owned();
+            }
             let rest = match (&below, top) {
                 (None, _) => "raw,read-only=on".to_owned(),
                 (Some(below), false) => format!("qcow2,read-only=on,backing={below}"),
@@ -163,13 +204,7 @@ impl Line {
             below = Some(node);
         }
         if let Some(top) = below {
-            self.device(&top, "disk");
-        }
-        for (index, seed) in std::mem::take(&mut files.seeds).into_iter().enumerate() {
-            let name = format!("seed{index}");
-            let file = self.file(inherited, seed, true);
-            self.add("-blockdev", format!("driver=raw,node-name={name},read-only=on,file={file}"));
-            self.device(&name, &name);
+            self.device(&top, name);
         }
     }
 

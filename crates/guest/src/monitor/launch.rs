@@ -5,7 +5,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pyro_protocol::vm::{Accelerator, Begin, VmLaunch, VmReport};
@@ -82,14 +82,15 @@ fn run(
     let mut files = Files::open(launch)?;
     let (ours, theirs) = sockets()?;
     let mut inherited = Inherited::new(theirs.console.try_clone().doing("copy", "a descriptor")?);
-    let disk = files.disk.first().map(OwnedFd::try_clone).transpose();
+    let disk = files.kept().map(OwnedFd::try_clone).transpose();
     let disk = disk.doing("copy", "a descriptor")?;
     let longest_file = files.longest(launch)?;
-    let line = Line::new(launch, &mut files, theirs, &mut inherited);
+    let line = Line::new(launch, &mut files, theirs, &mut inherited)?;
     let state = line.state;
     let by_root = rustix::process::geteuid().is_root();
     let plan =
         Plan { launch, arguments: line.into_arguments(launch)?, inherited, by_root, longest_file };
+    let started = Instant::now();
     let fenced = fence::start(plan, cgroups)?;
     // Not earlier: the maps of a hidden process's child are out of reach for whoever is not root.
     let prepared = process::hide().and_then(|()| holder::sign(lock, fenced.pid, cgroups));
@@ -102,30 +103,35 @@ fn run(
     let mut starting = Starting { fenced, lines: ours, opens: None, pyro: socket, signals };
     let begun = prepared
         .and_then(|()| begin(&mut starting, launch, state, &mut files, &mut cgroups.refused));
-    if let Err(error) = begun {
-        starting.end();
-        *console = starting.lines.console.text();
-        return Err(error);
-    }
+    let booted = match begun {
+        Ok(booted) => booted,
+        Err(error) => {
+            starting.end();
+            *console = starting.lines.console.text();
+            return Err(error);
+        }
+    };
     let Starting { fenced, lines, opens, .. } = starting;
     // What Q would open for writing from here on fails by itself.
     drop(opens);
     let Some(place) = place else {
         fence::end(&fenced.process);
-        return keep(&files).map(|()| Some(VmReport::Made));
+        let boot_ms = booted.map_or(0, |at| millis(at.duration_since(started)));
+        return keep(&files).map(|()| Some(VmReport::Made { boot_ms }));
     };
     drop(files);
     serve(launch, socket, cgroups, (fenced, lines), place, disk).map(|()| None)
 }
 
-/// From Q's first instruction to the agent's first word (or to the end of what is only made).
+/// From Q's first instruction to the agent's first word (or to the end of what is only made). When
+/// it had booted, if it did.
 fn begin(
     starting: &mut Starting<'_>,
     launch: &VmLaunch,
     state: Option<i32>,
     files: &mut Files,
     refused: &mut Vec<(std::path::PathBuf, i32)>,
-) -> Result<()> {
+) -> Result<Option<Instant>> {
     if let Some(state) = state {
         starting.ask_to_restore(state)?;
     }
@@ -136,27 +142,36 @@ fn begin(
     match &launch.begin {
         Begin::Restore { .. } => {
             starting.hear_restored()?;
-            starting.awaken(&launch.awaken)
+            starting.awaken(&launch.awaken)?;
+            Ok(None)
         }
         Begin::Cold { .. } => {
             starting.say_hello()?;
             starting.hear_waiting(false)?;
-            starting.awaken(&launch.awaken)
+            let booted = Instant::now();
+            starting.awaken(&launch.awaken)?;
+            Ok(Some(booted))
         }
         Begin::MakeTemplate { .. } => {
             starting.say_hello()?;
             starting.hear_waiting(false)?;
-            match &files.state {
-                Some(state) => starting.save(state.as_fd()),
-                None => Err(SysError::invalid("save", &"the template", "no file for its state")),
-            }
+            let booted = Instant::now();
+            let no_file = || SysError::invalid("save", &"the template", "no file for its state");
+            starting.save(files.state.as_ref().ok_or_else(no_file)?.as_fd())?;
+            Ok(Some(booted))
         }
         Begin::Probe { .. } => {
             starting.say_hello()?;
             starting.hear_waiting(launch.accelerator == Accelerator::Kvm)?;
-            starting.leave()
+            let booted = Instant::now();
+            starting.leave()?;
+            Ok(Some(booted))
         }
     }
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A template outlives a loss of power as it is, or not at all: its directory is named after this.

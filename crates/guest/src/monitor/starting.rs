@@ -27,6 +27,8 @@ use super::{
 const BOOT: Duration = Duration::from_secs(30);
 /// A probe's: a `/dev/kvm` that does not work hangs more often than it says so.
 const PROBE: Duration = Duration::from_secs(20);
+/// How long a VM that is saved may put things in order before.
+const REST: Duration = Duration::from_millis(400);
 /// A step of one that is restored.
 const RESTORE: Duration = Duration::from_secs(30);
 
@@ -115,11 +117,24 @@ impl Starting<'_> {
         }
     }
 
+    /// Waits a while: what the kernel puts off (freeing, writing back, its own timers) is done once,
+    /// and not by every clone.
+    fn let_rest(&mut self, until: Instant) -> Result<()> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.listen(left, "save", false)?;
+        }
+    }
+
     /// Stops the VM, saves its state, and ends it.
     ///
     /// # Errors
     /// QEMU refused, failed or took too long.
     pub(super) fn save(&mut self, state: BorrowedFd<'_>) -> Result<()> {
+        self.let_rest(Instant::now() + REST)?;
         let until = Instant::now() + BOOT;
         let qmp = &mut self.lines.qmp;
         qmp.command("stop", &Value::Null, None)?;
@@ -189,6 +204,10 @@ impl Starting<'_> {
         if left.is_zero() {
             return Err(SysError::invalid(step, &"the VM", "it takes too long"));
         }
+        self.listen(left, step, writing)
+    }
+
+    fn listen(&mut self, left: Duration, step: &'static str, writing: bool) -> Result<()> {
         let heard = self.wait(left, writing)?;
         // Once for each look at the clock: a flood has no end.
         self.lines.console.fill();

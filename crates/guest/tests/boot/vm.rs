@@ -54,6 +54,7 @@ pub(crate) fn awaken() -> Awaken {
         hostname: "wonderland".to_owned(),
         machine_id: [0x5a; 16],
         boot_id: [0xc3; 16],
+        own: false,
         seeds: 2,
         processes: 200,
         agent: AgentSpec { idle_ttl_s: 0, inspect_only: false, boot: [7; 16], at_ms: 0 },

@@ -52,10 +52,11 @@ pub(crate) struct Ground {
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
     root: PathBuf,
-    blank: PathBuf,
+    pub(crate) blank: PathBuf,
     placeholder: PathBuf,
     pub(crate) ram: PathBuf,
     pub(crate) state: PathBuf,
+    pub(crate) disk: PathBuf,
 }
 
 /// Made once; `None` where VMs cannot run, which is said.
@@ -92,18 +93,19 @@ impl Ground {
         fs::File::create(&blank).unwrap().set_len(1 << 30).unwrap();
         run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&blank));
         fs::File::create(&placeholder).unwrap().set_len(SEED_DISK_BYTES).unwrap();
-        let (ram, state) = (path("ram"), path("state"));
+        let (ram, state, disk) = (path("ram"), path("state"), path("mounted"));
         for file in [&ram, &state] {
             fs::write(file, "").unwrap();
         }
         let ground =
-            Self { _folder: folder, kernel, initramfs, root, blank, placeholder, ram, state };
+            Self { _folder: folder, kernel, initramfs, root, blank, placeholder, ram, state, disk };
         let begin = ground.making();
         let began = Instant::now();
         let mut vm = Vm::launch(&ground, begin, |_| {});
         let report = vm.report();
-        assert_eq!(report, VmReport::Made, "{report:?}");
+        assert!(matches!(report, VmReport::Made { .. }), "{report:?}");
         println!("template made in {:?}", began.elapsed());
+        fs::copy(vm.folder.path().join("disk"), &ground.disk).unwrap();
         for file in [&ground.ram, &ground.state] {
             fs::set_permissions(file, fs::Permissions::from_mode(0o400)).unwrap();
         }
@@ -184,10 +186,15 @@ impl Vm {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("spool")).unwrap();
         let disk = folder.path().join("disk");
-        let backing = ground.blank.to_str().unwrap();
-        run(Command::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing])
-            .arg(&disk));
+        if matches!(begin, Begin::Restore { .. }) {
+            // As the template's memory has it mounted.
+            fs::copy(&ground.disk, &disk).unwrap();
+        } else {
+            let backing = ground.blank.to_str().unwrap();
+            run(Command::new("qemu-img")
+                .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing])
+                .arg(&disk));
+        }
         let mut launch = VmLaunch {
             directory: folder.path().to_owned(),
             qemu: PathBuf::from("/usr/bin/qemu-system-x86_64"),
@@ -197,6 +204,7 @@ impl Vm {
             begin,
             environment: Some(ground.root.clone()),
             disk: vec![disk, ground.blank.clone()],
+            own: Vec::new(),
             seeds: Vec::new(),
             placeholder: Some(ground.placeholder.clone()),
             identity: Identity { uid: NOBODY, gid: NOBODY },
@@ -207,6 +215,7 @@ impl Vm {
                 hostname: "here".to_owned(),
                 machine_id: [1; 16],
                 boot_id: [2; 16],
+                own: false,
                 seeds: 0,
                 processes: 500,
                 agent: AgentSpec { idle_ttl_s: 0, inspect_only: false, boot: [7; 16], at_ms: 0 },

@@ -76,9 +76,15 @@ impl Host {
         Ok(Some(bytes))
     }
 
+    /// Removes a template unless it is being started from or made.
+    pub(crate) fn drop_template(&self, key: &str) -> Result<(), MachineError> {
+        let path = self.directory(key);
+        if path.exists() { self.collect_one(&path, Duration::ZERO).map(drop) } else { Ok(()) }
+    }
+
     /// Removes a template that nobody can start from.
     pub(crate) fn forget_template(&self, key: &str) -> Result<(), MachineError> {
-        let path = self.template(key);
+        let path = self.directory(key);
         let _guard = Guard::take(&path)?;
         if path.exists() { remove(&path) } else { Ok(()) }
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Changes when the same parts make another template.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The head of an image holds its random id.
 const HEAD: u64 = 4096;
 /// Facts are read no further.
@@ -37,6 +37,8 @@ pub(crate) struct Facts {
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u64,
     pub(crate) disk_mib: u64,
+    /// The id of the blank disk that the template's stands on.
+    blank: String,
     pub(crate) qemu: Qemu,
     accelerator: Accelerator,
     processor: Option<String>,
@@ -50,6 +52,7 @@ impl Facts {
         kernel: &Kernel,
         qemu: &Qemu,
         accelerator: Accelerator,
+        blank: String,
     ) -> Result<Self, MachineError> {
         let image = image_of(&shape.environment);
         Ok(Self {
@@ -61,6 +64,7 @@ impl Facts {
             cpus: shape.cpus,
             memory_mib: shape.memory_mib,
             disk_mib: disk::size(shape.disk_mib)?,
+            blank,
             qemu: qemu.clone(),
             accelerator,
             processor: (accelerator == Accelerator::Kvm).then(processor),
@@ -105,6 +109,8 @@ impl Facts {
             "QEMU changed"
         } else if self.accelerator != now.accelerator {
             "KVM works now, or no longer"
+        } else if self.blank != now.blank {
+            "the blank disk changed"
         } else {
             "the host's processor changed"
         }
@@ -161,7 +167,7 @@ mod tests {
         let program = Identity::of(Path::new("/proc/self/exe")).unwrap();
         let qemu = Qemu { program, version: (7, 2), says: "QEMU".into() };
         let shape = Shape { environment, cpus: 2, memory_mib: 512, disk_mib: None };
-        Facts::of(&shape, &kernel, &qemu, Accelerator::Tcg).unwrap()
+        Facts::of(&shape, &kernel, &qemu, Accelerator::Tcg, "id".to_owned()).unwrap()
     }
 
     #[test]
@@ -170,7 +176,7 @@ mod tests {
         let facts = facts(folder.path());
         let mut text: serde_json::Value = serde_json::from_slice(&facts.text()).unwrap();
         let names: Vec<String> = text.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(names.len(), 12);
+        assert_eq!(names.len(), 13);
         // Each is in the text that the key is made of, and the text is read back as the same.
         assert_eq!(serde_json::from_value::<Facts>(text.clone()).unwrap().key(), facts.key());
         for name in ["cpus", "memory_mib", "disk_mib"] {

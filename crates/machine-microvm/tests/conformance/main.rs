@@ -40,10 +40,12 @@ for_callers!(
     templates_and_more,
     Root,
     broken_template,
+    cancelled,
     collected,
     doctor,
     no_kernel,
     killed_maker,
+    mounted,
     refused,
     sizes,
     stale,
@@ -53,4 +55,4 @@ for_callers!(
 use doctor::{doctor, no_kernel};
 use layers::layers;
 use sizes::{refused, sizes};
-use templates::{broken_template, collected, killed_maker, stale, warm};
+use templates::{broken_template, cancelled, collected, killed_maker, mounted, stale, warm};

@@ -4,12 +4,14 @@ use std::{
     fs::{self, File, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    process::Command,
     sync::mpsc,
     time::{Duration, SystemTime},
 };
 
-use pyro_machine::{Machine, image_of};
+use pyro_machine::{Cancel, GuestError, Machine, MachineError, image_of};
 use pyro_machine_microvm::{Shape, TemplateState};
+use pyro_protocol::vm::TEMPLATE_DISK_BYTES;
 
 use crate::support::Home;
 
@@ -45,9 +47,64 @@ pub(crate) fn warm(home: &Home) {
     }
     let [template] = templates(home).try_into().unwrap();
     assert_eq!(fs::metadata(&template).unwrap().mode() & 0o777, 0o700);
-    for name in ["ram", "state", "facts.json"] {
+    for name in ["ram", "state", "disk", "facts.json"] {
         assert_eq!(fs::metadata(template.join(name)).unwrap().mode() & 0o777, 0o444, "{name}");
     }
+}
+
+/// What a template has written to its disk is whole, small, and what its clones begin with; a disk
+/// of an earlier start is used by the next, and neither start changes the template's.
+pub(crate) fn mounted(home: &Home) {
+    let machine = &home.machine;
+    // One of its own: the names in the headers of others' are of other homes.
+    let others = templates(home);
+    machine.make_template(&shape(home, 384), &mut |_| {}, None).unwrap();
+    let disks: Vec<PathBuf> = templates(home).iter().map(|it| it.join("disk")).collect();
+    let before: Vec<Vec<u8>> = disks.iter().filter_map(|disk| fs::read(disk).ok()).collect();
+    let made = templates(home).into_iter().find(|it| !others.contains(it)).unwrap().join("disk");
+    assert!(fs::metadata(&made).unwrap().len() <= TEMPLATE_DISK_BYTES);
+    let checked = Command::new("qemu-img").args(["check", "-q"]).arg(&made).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    let workspace = home.fixture.workspace(machine).unwrap();
+    for (write, expected) in
+        [("one", "one\n"), ("two", "one\ntwo\n"), ("three", "one\ntwo\nthree\n")]
+    {
+        let line = format!("echo {write} >> said; cat said");
+        let said = workspace.session(machine, |session| {
+            assert_eq!(session.must(&line)?, expected);
+            Ok(())
+        });
+        said.unwrap();
+    }
+    let after: Vec<Vec<u8>> = disks.iter().filter_map(|disk| fs::read(disk).ok()).collect();
+    assert!(before == after && !before.is_empty());
+}
+
+/// Whoever cancels has nothing left of a boot, and only the template that is named is dropped.
+pub(crate) fn cancelled(home: &Home) {
+    let (wish, cancel) = (shape(home, 352), Cancel::new().unwrap());
+    let mut end_the_boot = |step: &str| {
+        if step.starts_with("booting") {
+            let (cancel, directory) = (cancel.clone(), home.machine_directory().to_owned());
+            std::thread::spawn(move || {
+                wait_for_monitor(&directory);
+                cancel.cancel();
+            });
+        }
+    };
+    let made = home.machine.make_template(&wish, &mut end_the_boot, Some(&cancel));
+    assert!(matches!(made, Err(MachineError::Guest(GuestError::Cancelled))), "{made:?}");
+    let left: Vec<PathBuf> = fs::read_dir(home.machine_directory().join("templates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(home.machine.template_state(&wish).unwrap(), TemplateState::Cold);
+    home.machine.drop_template(&wish).unwrap();
+    assert_eq!(home.machine.template_state(&shape(home, 512)).unwrap(), TemplateState::Warm);
+    home.machine.drop_template(&shape(home, 512)).unwrap();
+    assert_eq!(home.machine.template_state(&shape(home, 512)).unwrap(), TemplateState::Cold);
 }
 
 /// An environment that is not what it was is not started from the template of before.
@@ -59,8 +116,8 @@ pub(crate) fn stale(home: &Home) {
     let mut wish = shape(home, 512);
     wish.environment = other.join("rootfs");
     let mut said = Vec::new();
-    home.machine.make_template(&wish, &mut |step| said.push(step.to_owned())).unwrap();
-    assert_eq!(said.len(), 2, "{said:?}");
+    home.machine.make_template(&wish, &mut |step| said.push(step.to_owned()), None).unwrap();
+    assert!(said[0].contains("image") && said[1].starts_with("booting"), "{said:?}");
     assert_eq!(home.machine.template_state(&wish).unwrap(), TemplateState::Warm);
     fs::remove_file(image_of(&wish.environment)).unwrap();
     match home.machine.template_state(&wish).unwrap() {
@@ -130,15 +187,12 @@ pub(crate) fn killed_maker(home: &Home) {
         let machine = home.again();
         let of = wish.clone();
         scope.spawn(move || {
-            let mut said = 0;
-            machine
-                .make_template(&of, &mut |_| {
-                    said += 1;
-                    if said == 2 {
-                        tell.send(()).unwrap();
-                    }
-                })
-                .unwrap_err();
+            let mut tell_of_the_boot = |step: &str| {
+                if step.starts_with("booting") {
+                    tell.send(()).unwrap();
+                }
+            };
+            machine.make_template(&of, &mut tell_of_the_boot, None).unwrap_err();
         });
         told.recv().unwrap();
         let lock = wait_for_monitor(home.machine_directory());
@@ -146,7 +200,7 @@ pub(crate) fn killed_maker(home: &Home) {
         let process = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
     });
-    home.machine.make_template(&wish, &mut |_| {}).unwrap();
+    home.machine.make_template(&wish, &mut |_| {}, None).unwrap();
     assert_eq!(home.machine.template_state(&wish).unwrap(), TemplateState::Warm);
 }
 

@@ -66,7 +66,7 @@ fn held(qemu: i32, own: &Path) {
         let target = fs::read_link(entry.path()).unwrap();
         // A socket, a pipe, memory of its own, or `/dev/null` as a fenced process sees it.
         let is_file = fs::metadata(entry.path()).is_ok_and(|about| about.is_file());
-        if !is_file || target.starts_with("/memfd:") {
+        if !is_file || target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:") {
             continue;
         }
         files += 1;

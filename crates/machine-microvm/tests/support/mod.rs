@@ -114,7 +114,7 @@ impl Home {
         machine.prepare_layer(&pool.root()).unwrap();
         // The first of all tests makes the template that most use; the others find it.
         let shape = Shape { environment: pool.root(), cpus: 2, memory_mib: 512, disk_mib: None };
-        machine.make_template(&shape, &mut |_| {}).unwrap();
+        machine.make_template(&shape, &mut |_| {}, None).unwrap();
         // Those of builds before this one.
         machine.collect(Duration::from_secs(3600)).unwrap();
         pool.take_back(&directory);

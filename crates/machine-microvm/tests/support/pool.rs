@@ -1,5 +1,5 @@
-//! What tests share: the environment's image, templates (as links, since nobody writes them), and
-//! what was found out about the host. In /var/tmp, one for each user and root; templates older than
+//! What tests share: the environment's image, blank disks and templates (as links, since nobody
+//! writes them), and what was found out about the host. In /var/tmp, one for each user and root; templates older than
 //! an hour go.
 
 use std::{
@@ -29,6 +29,7 @@ impl Pool {
         let _ = fs::DirBuilder::new().mode(0o700).create(&pool.0);
         assert_eq!(fs::symlink_metadata(&pool.0).unwrap().uid(), user, "somebody else's pool");
         let _ = fs::create_dir(pool.templates());
+        let _ = fs::create_dir(pool.blank());
         let _ = symlink(&given.rootfs, pool.root());
         pool
     }
@@ -40,6 +41,11 @@ impl Pool {
 
     fn templates(&self) -> PathBuf {
         self.0.join("templates")
+    }
+
+    /// What templates' disks stand on.
+    fn blank(&self) -> PathBuf {
+        self.0.join("blank")
     }
 
     /// Only one test at a time looks at the pool.
@@ -56,6 +62,8 @@ impl Pool {
         for name in KNOWN {
             let _ = fs::copy(self.0.join(name), home.join(name));
         }
+        fs::DirBuilder::new().mode(0o700).create(home.join("blank")).unwrap();
+        link_blanks(&self.blank(), &home.join("blank"));
         for entry in fs::read_dir(self.templates()).unwrap().flatten() {
             let age =
                 SystemTime::now().duration_since(entry.metadata().unwrap().modified().unwrap());
@@ -72,11 +80,21 @@ impl Pool {
         for name in KNOWN {
             let _ = fs::copy(home.join(name), self.0.join(name));
         }
+        link_blanks(&home.join("blank"), &self.blank());
         for entry in fs::read_dir(home.join("templates")).into_iter().flatten().flatten() {
             let there = self.templates().join(entry.file_name());
             if entry.path().join("used").is_file() && !there.exists() {
                 link(&entry.path(), &there);
             }
+        }
+    }
+}
+
+/// Blank disks that are whole; of two of a size the first stays.
+fn link_blanks(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|ending| ending == "ext4") {
+            let _ = fs::hard_link(entry.path(), to.join(entry.file_name()));
         }
     }
 }
@@ -89,6 +107,8 @@ fn link(from: &Path, to: &Path) {
     for name in ["ram", "state", "facts.json"] {
         fs::hard_link(from.join(name), part.join(name)).unwrap();
     }
+    // Those of an older build have none, and serve nobody here.
+    let _ = fs::hard_link(from.join("disk"), part.join("disk"));
     fs::write(part.join("used"), "").unwrap();
     fs::rename(&part, to).unwrap();
 }

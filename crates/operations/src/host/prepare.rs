@@ -75,6 +75,9 @@ pub struct PrepareReport {
     pub template_bytes: Option<u64>,
     /// How long making it took.
     pub prepare_ms: u64,
+    /// How long a cold boot took, from the start of the machine to its agent, where one was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_ms: Option<u64>,
     /// How long one create took.
     pub create_ms: u64,
     /// How long one command took, there and back.
