@@ -202,7 +202,10 @@ fn nothing_is_answered_without_the_token() {
         }
     }
     // In the address it is no token.
-    let target = format!("POST /mcp?token={} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", server.token);
+    let target = format!(
+        "POST /mcp?token={} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        server.token
+    );
     assert_eq!(server.exchange(target.as_bytes()).status, 401);
 }
 

@@ -22,13 +22,16 @@ pub(super) fn start(bench: &Bench) -> Result<Vec<Row>> {
     let program = bench.pyro.call(&["mcp", "serve"]).within(&bench.small()?.path);
     let bare = bare_true();
     let turns: Vec<(&'static str, Turn<'_>)> = vec![
-        (PYRO, Box::new(|| {
-            let began = Instant::now();
-            let server = McpServer::start(&program)?;
-            let took = began.elapsed();
-            drop(server);
-            Ok(took)
-        })),
+        (
+            PYRO,
+            Box::new(|| {
+                let began = Instant::now();
+                let server = McpServer::start(&program)?;
+                let took = began.elapsed();
+                drop(server);
+                Ok(took)
+            }),
+        ),
         ("true", Box::new(move || bare.time())),
     ];
     let mut row = Row::new("start of the MCP server").measure(bench.rounds(50), turns)?;

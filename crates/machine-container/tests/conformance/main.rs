@@ -36,7 +36,20 @@ macro_rules! suites {
     };
 }
 
-suites!(results, durable, many_clients, fresh, apart, reuse, busy, ends, idle, stopped, bounded,);
+suites!(
+    results,
+    durable,
+    many_clients,
+    fresh,
+    apart,
+    reuse,
+    busy,
+    ends,
+    idle,
+    stopped,
+    bounded,
+    patched,
+);
 
 use binds::binds;
 use doctor::doctor;

@@ -35,7 +35,20 @@ macro_rules! suites {
     };
 }
 
-suites!(results, durable, many_clients, fresh, apart, reuse, busy, ends, idle, stopped, bounded,);
+suites!(
+    results,
+    durable,
+    many_clients,
+    fresh,
+    apart,
+    reuse,
+    busy,
+    ends,
+    idle,
+    stopped,
+    bounded,
+    patched,
+);
 for_callers!(
     templates_and_more,
     Root,

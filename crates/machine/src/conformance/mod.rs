@@ -14,6 +14,7 @@ mod fixture;
 mod fresh;
 mod idle;
 mod many_clients;
+mod patched;
 mod removal;
 mod results;
 mod reuse;
@@ -62,6 +63,7 @@ pub const SUITES: &[(&str, Suite)] = &[
     ("idle", idle::check),
     ("stopped", stopped::check),
     ("bounded", bounded::check),
+    ("patched", patched::check),
 ];
 
 /// Runs the suite of that name.

@@ -18,7 +18,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Suites that write to the root or name `/workspace` absolutely: the fake has neither.
 const NEED_A_ROOT: &[&str] =
-    &["results", "durable", "fresh", "apart", "reuse", "stopped", "bounded"];
+    &["results", "durable", "fresh", "apart", "reuse", "stopped", "bounded", "patched"];
 
 fn fixture(home: &Path) -> Fixture {
     Fixture { home: home.to_owned(), root_lowers: Vec::new(), binds: Vec::new() }
