@@ -407,7 +407,9 @@ fn fifty_calls_at_once_on_ten_workspaces_are_all_answered_by_their_own_reply() {
         let found = files["structuredContent"]["entries"].as_array().unwrap();
         let mut numbers: Vec<u64> = found
             .iter()
-            .map(|entry| entry["path"].as_str().unwrap().trim_start_matches("file").parse().unwrap())
+            .map(|entry| {
+                entry["path"].as_str().unwrap().trim_start_matches("file").parse().unwrap()
+            })
             .collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..5).map(|n| n * 10 + at).collect::<Vec<_>>());

@@ -5,12 +5,13 @@
 //! there is never changed while `VERSION` is 1.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-use pyro_model::{ExecId, ExecState, OutputStream};
+use pyro_model::{ChangeKind, ExecId, ExecState, OutputStream};
 use pyro_protocol::{
     Decoder, GuestFrame, GuestMessage, HostFrame, HostMessage, VERSION, encode,
     exec::{ExecStart, Finished, Follow, MachineStatus, Program},
     files,
     message::{Refusal, RefusalKind},
+    patch,
     spool::{Record, StopReason, decode_records, encode_record},
     upper::{AgainstSeed, UpperDirectory, UpperEntry, UpperKind, UpperList},
 };
@@ -55,6 +56,37 @@ fn start(program: Program, stdin: Option<Vec<u8>>, follow: Follow) -> HostMessag
     }))
 }
 
+fn patch() -> patch::Patch {
+    let line = |kind| patch::Line { kind, text: "t".into() };
+    let hunk = patch::Hunk {
+        line: 300,
+        below: vec!["b".into()],
+        lines: vec![
+            line(patch::LineKind::Context),
+            line(patch::LineKind::Removed),
+            line(patch::LineKind::Added),
+        ],
+        old_ends_bare: true,
+        new_ends_bare: false,
+        at_end: true,
+    };
+    let file = |action, body| patch::FilePatch {
+        path: "p".into(),
+        from: Some("f".into()),
+        copy: true,
+        action,
+        mode: Some(0o100_755),
+        body,
+    };
+    patch::Patch {
+        files: vec![
+            file(patch::Action::Create, patch::Body::Hunks(vec![hunk])),
+            file(patch::Action::Modify, patch::Body::Whole(vec![1])),
+            file(patch::Action::Delete, patch::Body::Delta(vec![2])),
+        ],
+    }
+}
+
 fn host() -> Vec<HostMessage> {
     use HostMessage as H;
     let follow = Follow::Output { stdout: 1, stderr: 2 };
@@ -93,6 +125,7 @@ fn host() -> Vec<HostMessage> {
         }),
         H::Status,
         H::Shutdown,
+        H::Patch(patch()),
     ]
 }
 
@@ -180,6 +213,28 @@ fn guest() -> Vec<GuestMessage> {
     messages.extend(
         kinds.map(|kind| G::Failed(Refusal { kind, what: "w".into(), message: "m".into() })),
     );
+    let changes = [
+        ChangeKind::Created,
+        ChangeKind::Modified,
+        ChangeKind::Deleted,
+        ChangeKind::Renamed,
+        ChangeKind::Mode,
+    ];
+    let files = changes.map(|change| patch::PatchedFile {
+        path: "p".into(),
+        change,
+        from: Some("f".into()),
+        bytes: Some(300),
+    });
+    messages.push(G::Patched(patch::Patched { files: files.to_vec() }));
+    messages.push(G::PatchConflict(Box::new(patch::Conflict {
+        path: "p".into(),
+        hunk: 1,
+        line: 2,
+        expected: "e".into(),
+        found: "f".into(),
+        message: "m".into(),
+    })));
     messages
 }
 
@@ -224,7 +279,8 @@ fn every_variant_is_known(host: &HostMessage, guest: &GuestMessage, record: &Rec
         | HostMessage::Upper(_)
         | HostMessage::Pack(_)
         | HostMessage::Status
-        | HostMessage::Shutdown => {}
+        | HostMessage::Shutdown
+        | HostMessage::Patch(_) => {}
     }
     match guest {
         GuestMessage::Hello { .. }
@@ -241,7 +297,9 @@ fn every_variant_is_known(host: &HostMessage, guest: &GuestMessage, record: &Rec
         | GuestMessage::Chunk { .. }
         | GuestMessage::Status(_)
         | GuestMessage::Done
-        | GuestMessage::Failed(_) => {}
+        | GuestMessage::Failed(_)
+        | GuestMessage::Patched(_)
+        | GuestMessage::PatchConflict(_) => {}
     }
     match record {
         Record::MachineStarted { .. }
@@ -325,6 +383,7 @@ const HOST: &str = "
 09000000c8010c010170010506
 03000000c8010d
 03000000c8010e
+3f000000c8010f030170010166010001ed83020001ac02010162030001740101740201740100010170010166010101ed83020101010170010166010201ed8302020102
 ";
 
 const GUEST: &str = "
@@ -354,6 +413,8 @@ const GUEST: &str = "
 08000000c8010e080177016d
 08000000c8010e090177016d
 08000000c8010e0a0177016d
+31000000c8010f0501700001016601ac0201700101016601ac0201700201016601ac0201700301016601ac0201700401016601ac02
+0d000000c801100170010201650166016d
 ";
 
 const RECORDS: &str = "

@@ -47,16 +47,16 @@ pub(super) fn overhead(bench: &Bench) -> Result<Vec<Row>> {
     let program = bench.pyro.call(&["mcp", "serve"]).within(&bench.small()?.path);
     let mut server = McpServer::start(&program)?;
     let settings = Settings { home: bench.pyro.home().to_owned(), ..Settings::default() };
-    let client = Client::open(settings).map_err(refused)?;
+    let client = Client::open(settings).map_err(|failure| refused(&failure))?;
     let request = json!({ "workspace": workspace });
-    let context = client.context().map_err(refused)?;
+    let context = client.context().map_err(|failure| refused(&failure))?;
     let mut row = Row::new("a tool call and the operation behind it");
     let rounds = bench.rounds(300);
     let mut taken: [Vec<Duration>; 3] = Default::default();
     for round in 0..rounds.warm_up + rounds.counted {
         let over_mcp = server.call(STATUS, &request)?;
         let began = Instant::now();
-        client.call_json(STATUS, &request, &context).map_err(refused)?;
+        client.call_json(STATUS, &request, &context).map_err(|failure| refused(&failure))?;
         let called = began.elapsed();
         if round >= rounds.warm_up {
             let added = over_mcp.saturating_sub(called);
@@ -76,6 +76,6 @@ pub(super) fn overhead(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![row])
 }
 
-fn refused(failure: pyro::Failure) -> BenchError {
+fn refused(failure: &pyro::Failure) -> BenchError {
     BenchError::Reply { what: "pyro, called by a program", said: failure.to_string() }
 }

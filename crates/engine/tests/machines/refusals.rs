@@ -433,8 +433,7 @@ fn a_model_stays_within_its_fence() {
     }
     let failure = call("workspace_create", json!({"seed_path": "no such thing"})).unwrap_err();
     assert_eq!(failure.code, Code::NotFound, "{failure:?}");
-    for person in ["workspace_prune", "environment_prune", "prepare", "doctor"]
-    {
+    for person in ["workspace_prune", "environment_prune", "prepare", "doctor"] {
         let failure = call(person, json!({})).unwrap_err();
         assert_eq!(failure.code, Code::NotPermitted, "{person}: {failure:?}");
     }
