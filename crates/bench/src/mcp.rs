@@ -47,11 +47,11 @@ impl McpServer {
         Ok(server)
     }
 
-    /// Makes a workspace with these arguments and runs `true` in it: what one process of the engine
-    /// needs from a template to its first command. The workspace, and how long both answers took.
-    pub(crate) fn create_and_exec(&mut self, arguments: &Value) -> Result<(String, Duration)> {
+    /// Makes a workspace of its project and runs `true` in it: what one process of the engine needs
+    /// from a template to its first command. The workspace, and how long both answers took.
+    pub(crate) fn create_and_exec(&mut self) -> Result<(String, Duration)> {
         let start = Instant::now();
-        let call = json!({ "name": "workspace_create", "arguments": arguments });
+        let call = json!({ "name": "workspace_create", "arguments": {} });
         let reply = self.ask("tools/call", &call)?;
         let Some(workspace) = reply["result"]["structuredContent"]["workspace"].as_str() else {
             return Err(wrong(&reply.to_string()));

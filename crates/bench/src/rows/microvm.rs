@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-
 use crate::{
     bench::Bench,
     error::Result,
@@ -62,9 +60,8 @@ fn clones(bench: &Bench, Prepared { pyro, isolation }: &Prepared) -> Result<Row>
     const LARGE: &str = "two calls of the command line, 100,000 files";
     const RUN: &str = "pyro run debian:12 -- true";
     let (small, large) = (&bench.small()?.path, &bench.large()?.path);
-    let served = pyro.call(&["mcp", "serve"]).within(small);
-    let server = RefCell::new(McpServer::start(&served)?);
-    let wish = json!({ "environment": ENVIRONMENT, "machine": "microvm" });
+    let serve = ["mcp", "serve", "--machine", "microvm", "--environment", ENVIRONMENT];
+    let server = RefCell::new(McpServer::start(&pyro.call(&serve).within(small))?);
     // The images of both seeds are made by the rounds that do not count.
     let turn = |project| -> Turn<'_> { Box::new(move || create_and_exec(pyro, project)) };
     let run = pyro.call(&["run", ENVIRONMENT, "--machine", "microvm", "--", "true"]);
@@ -72,7 +69,7 @@ fn clones(bench: &Bench, Prepared { pyro, isolation }: &Prepared) -> Result<Row>
         (
             ENGINE,
             Box::new(|| {
-                let (workspace, took) = server.borrow_mut().create_and_exec(&wish)?;
+                let (workspace, took) = server.borrow_mut().create_and_exec()?;
                 pyro.delete(&workspace)?;
                 Ok(took)
             }),
