@@ -4,6 +4,7 @@ use pyro_protocol::patch::{Action, Body, FilePatch, Hunk, Line, LineKind, Patch}
 
 use crate::{
     MOST_FILES, PatchError, fault,
+    lines::Ahead,
     unified::{content, hunk_header},
 };
 
@@ -55,13 +56,13 @@ fn file(path: String, action: Action, hunks: Vec<Hunk>) -> FilePatch {
 }
 
 fn add(lines: &[&str], mut at: usize, path: String) -> Result<(FilePatch, usize), PatchError> {
-    let mut hunk = Hunk::default();
+    let (mut hunk, mut ahead) = (Hunk::default(), Ahead::default());
     while let Some(line) = lines.get(at).filter(|line| !line.starts_with("*** ")) {
         let text = match line.strip_prefix('+') {
             Some(text) => text,
             None if line.trim().is_empty() => {
                 // An empty line whose `+` was forgotten, or one before the next section.
-                let more = lines[at..].iter().find(|line| !line.trim().is_empty());
+                let more = ahead.of(lines, at, |line| line.trim().is_empty());
                 if !more.is_some_and(|line| line.starts_with('+')) {
                     at += 1;
                     continue;

@@ -16,6 +16,8 @@ use pyro_protocol::patch::Patch;
 
 /// Files that one patch may name.
 pub const MOST_FILES: usize = 10_000;
+/// Lines of one patch: each costs many times its bytes.
+pub const MOST_LINES: usize = 1_000_000;
 /// Bytes that the binary parts of one patch may unpack to.
 pub const MOST_BINARY: usize = 8 << 20;
 
@@ -34,6 +36,10 @@ pub struct PatchError {
 /// # Errors
 /// The first line that no form allows, or that there is none.
 pub fn read(text: &str) -> Result<Patch, PatchError> {
+    let count = text.bytes().filter(|byte| *byte == b'\n').count();
+    if count > MOST_LINES {
+        return Err(fault(MOST_LINES, format!("more than {MOST_LINES} lines: make several of it")));
+    }
     let lines = lines::split(text);
     let patch = match lines.iter().position(|line| line.trim() == envelope::BEGIN) {
         Some(begin) => envelope::read(&lines, begin)?,

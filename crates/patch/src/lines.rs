@@ -23,3 +23,26 @@ pub(crate) fn split(text: &str) -> Vec<&str> {
 pub(crate) fn is_fence(line: &str) -> bool {
     line.starts_with("```")
 }
+
+/// The next line with something in it, found once for all the empty ones before it: a patch of
+/// empty lines would else be read as many times as it has lines.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    at: usize,
+}
+
+impl Ahead {
+    /// The first line from `at` on that is not empty by this measure. `at` only grows.
+    pub(crate) fn of<'l>(
+        &mut self,
+        lines: &[&'l str],
+        at: usize,
+        is_empty: fn(&str) -> bool,
+    ) -> Option<&'l str> {
+        self.at = self.at.max(at);
+        while lines.get(self.at).is_some_and(|line| is_empty(line)) {
+            self.at += 1;
+        }
+        lines.get(self.at).copied()
+    }
+}

@@ -33,6 +33,23 @@ fn written(hunk: &Hunk) -> String {
 }
 
 #[test]
+fn a_patch_that_is_made_to_take_long_does_not() {
+    let began = std::time::Instant::now();
+    let empty = "\n".repeat(900_000);
+    for text in [
+        format!("--- a/x\n+++ b/x\n@@\n a\n{empty}+b\n"),
+        format!("--- a/x\n+++ b/x\n@@ -1,900001 +1,900002 @@\n a\n{empty}+b\n"),
+        format!("*** Begin Patch\n*** Add File: x\n{empty}+b\n*** End Patch\n"),
+    ] {
+        assert_eq!(hunks(&only(&text))[0].lines.len() / 900_000, 1);
+    }
+    // Quadratic, it is hours.
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    let error = read(&"+\n".repeat(crate::MOST_LINES + 1)).unwrap_err();
+    assert!(error.what.contains("lines"), "{error}");
+}
+
+#[test]
 fn plain_and_git_headers_name_the_same_file() {
     let heads = [
         "--- a/src/x.rs\n+++ b/src/x.rs\n",
@@ -73,7 +90,7 @@ fn wrong_and_missing_counts_are_counted_anew() {
 fn what_looks_like_a_header_is_content_where_the_counts_say_so() {
     let file =
         only("--- a/x.sql\n+++ b/x.sql\n@@ -1,2 +1,2 @@\n a\n--- old words\n+++ new words\n");
-    assert_eq!(written(&hunks(&file)[0]), " a|--- old words|+++ new words|".replace("|-", "|-"));
+    assert_eq!(written(&hunks(&file)[0]), " a|--- old words|+++ new words|");
     let text = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n--- old\n+++ new\n@@ -9 +9 @@\n-e\n+f\n";
     let file = only(text);
     assert_eq!(hunks(&file).len(), 2);

@@ -2,7 +2,11 @@
 
 use pyro_protocol::patch::{Action, Body, FilePatch, Hunk, Line, LineKind, Patch};
 
-use crate::{MOST_BINARY, MOST_FILES, PatchError, binary, fault, lines::is_fence, names};
+use crate::{
+    MOST_BINARY, MOST_FILES, PatchError, binary, fault,
+    lines::{Ahead, is_fence},
+    names,
+};
 
 /// What is known of a file before its first hunk.
 #[derive(Default)]
@@ -208,10 +212,11 @@ fn hunk(lines: &[&str], at: usize, header: &HunkHeader) -> Result<(Hunk, usize),
     };
     let (mut old, mut new) = (0, 0);
     let mut next = at + 1;
+    let mut ahead = Ahead::default();
     while let Some(line) = lines.get(next) {
         let left = header.counts.map(|(o, n)| (o.saturating_sub(old), n.saturating_sub(new)));
         let wants_more = left.is_none_or(|left| left != (0, 0));
-        if ends(lines, next, left, wants_more) {
+        if ends(lines, next, left, wants_more, &mut ahead) {
             break;
         }
         if bare(line, &mut hunk) {
@@ -252,13 +257,19 @@ fn hunk(lines: &[&str], at: usize, header: &HunkHeader) -> Result<(Hunk, usize),
 }
 
 /// Whether a hunk's body ends before this line.
-fn ends(lines: &[&str], at: usize, left: Option<(usize, usize)>, wants_more: bool) -> bool {
+fn ends(
+    lines: &[&str],
+    at: usize,
+    left: Option<(usize, usize)>,
+    wants_more: bool,
+    ahead: &mut Ahead,
+) -> bool {
     let line = lines[at];
     if line.is_empty() {
         // Context without its space, if more of the hunk follows.
-        let more = lines[at..].iter().find(|line| !line.is_empty());
+        let more = ahead.of(lines, at, str::is_empty);
         let follows = more.is_some_and(|line| line.starts_with([' ', '+', '-', '\\']));
-        return !(wants_more && left.is_some()) && !follows;
+        return !(follows || wants_more && left.is_some());
     }
     if hunk_header(line).is_some() || line.starts_with("diff --git ") || is_fence(line) {
         return true;
