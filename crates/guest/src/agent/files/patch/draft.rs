@@ -62,12 +62,14 @@ pub(super) struct Drafts<'a> {
     /// In the order in which the patch named them.
     order: Vec<Vec<u8>>,
     bytes: u64,
+    /// What finding the places of its hunks may still cost.
+    work: usize,
 }
 
 impl<'a> Drafts<'a> {
     pub(super) fn of(workspace: &'a Workspace, patch: &Patch) -> Result<Self, Stop> {
         let (files, order) = (BTreeMap::new(), Vec::new());
-        let mut drafts = Self { workspace, files, order, bytes: 0 };
+        let mut drafts = Self { workspace, files, order, bytes: 0, work: text::WORK };
         for file in &patch.files {
             drafts.add(file)?;
         }
@@ -110,7 +112,7 @@ impl<'a> Drafts<'a> {
                 if there != Now::Nothing {
                     return Err(whole(file, "it is there already"));
                 }
-                let now = made(file, b"", None)?;
+                let now = made(file, b"", None, &mut self.work)?;
                 self.set(&path, now, None)
             }
             Action::Delete => {
@@ -134,8 +136,10 @@ impl<'a> Drafts<'a> {
                     return Err(whole(file, "it is there already"));
                 }
                 let now = match before {
-                    Now::File { content, executable } => made(file, &content, executable)?,
-                    Now::Link(target) => made(&as_link(file), &target, None)?,
+                    Now::File { content, executable } => {
+                        made(file, &content, executable, &mut self.work)?
+                    }
+                    Now::Link(target) => made(&as_link(file), &target, None, &mut self.work)?,
                     Now::Nothing => Now::Nothing,
                 };
                 if source == path {
@@ -245,7 +249,7 @@ impl<'a> Drafts<'a> {
     }
 
     /// A deletion that shows the content deletes only that content.
-    fn check_deleted(&self, file: &FilePatch, there: &Now) -> Result<(), Stop> {
+    fn check_deleted(&mut self, file: &FilePatch, there: &Now) -> Result<(), Stop> {
         let Body::Hunks(hunks) = &file.body else { return Ok(()) };
         if hunks.is_empty() {
             return Ok(());
@@ -254,7 +258,8 @@ impl<'a> Drafts<'a> {
             Now::File { content, .. } | Now::Link(content) => content,
             Now::Nothing => return Ok(()),
         };
-        let left = text::apply(content, hunks).map_err(|misfit| misfits(file, misfit))?;
+        let left =
+            text::apply(content, hunks, &mut self.work).map_err(|misfit| misfits(file, misfit))?;
         if left.is_empty() {
             return Ok(());
         }
@@ -298,10 +303,17 @@ fn as_link(file: &FilePatch) -> FilePatch {
 }
 
 /// The content after the patch.
-fn made(file: &FilePatch, before: &[u8], executable: Option<bool>) -> Result<Now, Stop> {
+fn made(
+    file: &FilePatch,
+    before: &[u8],
+    executable: Option<bool>,
+    work: &mut usize,
+) -> Result<Now, Stop> {
     let most = usize::try_from(FILE_EDIT_BYTES).unwrap_or(usize::MAX);
     let content = match &file.body {
-        Body::Hunks(hunks) => text::apply(before, hunks).map_err(|misfit| misfits(file, misfit))?,
+        Body::Hunks(hunks) => {
+            text::apply(before, hunks, work).map_err(|misfit| misfits(file, misfit))?
+        }
         Body::Whole(content) => content.clone(),
         Body::Delta(delta) => delta::apply(before, delta, most)
             .ok_or_else(|| whole(file, "its binary change was made for another content"))?,

@@ -3,7 +3,7 @@
 //! Before the commit it says what to undo, after it what to finish. Only a workspace with an upper
 //! layer has such a place; elsewhere (an agent in a test) a kill leaves what it leaves.
 
-use std::os::fd::OwnedFd;
+use std::{collections::BTreeSet, os::fd::OwnedFd};
 
 use pyro_protocol::{Decoder, MAX_FRAME, encode};
 use rustix::{
@@ -35,9 +35,18 @@ struct Step {
     temporary: Option<Vec<u8>>,
 }
 
+/// Directories that are known to be missing. A plan of more than fits into a journal is given up
+/// before it is made: thousands of deep paths have gigabytes of directories.
+#[derive(Default)]
+struct Known {
+    missing: BTreeSet<Vec<u8>>,
+    bytes: usize,
+}
+
 impl Plan {
     pub(super) fn of(workspace: &Workspace, changes: &[Draft]) -> Result<Self> {
         let mut plan = Self::default();
+        let mut known = Known::default();
         let number = workspace.temporary.get();
         workspace.temporary.set(number + 1);
         for (at, draft) in changes.iter().enumerate() {
@@ -51,20 +60,32 @@ impl Plan {
                 }
             });
             if temporary.is_some() {
-                plan.note_missing(workspace, folder)?;
+                plan.note_missing(workspace, folder, &mut known)?;
             }
             plan.steps.push(Step { path: draft.path.clone(), temporary });
         }
         Ok(plan)
     }
 
-    fn note_missing(&mut self, workspace: &Workspace, folder: &[u8]) -> Result<()> {
+    fn note_missing(
+        &mut self,
+        workspace: &Workspace,
+        folder: &[u8],
+        known: &mut Known,
+    ) -> Result<()> {
         let mut missing = Vec::new();
         let mut at = folder;
-        while !at.is_empty() && !self.directories.iter().any(|known| known == at) {
+        while !at.is_empty() && !known.missing.contains(at) {
             match directory(workspace, at) {
                 Ok(_) => break,
-                Err(errno) if gone(errno) => missing.push(at.to_vec()),
+                Err(errno) if gone(errno) => {
+                    known.bytes += at.len();
+                    if known.bytes > MOST {
+                        return Err(Errno::TOOBIG);
+                    }
+                    known.missing.insert(at.to_vec());
+                    missing.push(at.to_vec());
+                }
                 Err(errno) => return Err(errno),
             }
             at = split(at).0;

@@ -6,8 +6,11 @@
 
 use pyro_protocol::patch::{Hunk, LineKind};
 
-/// Comparisons of lines that one file may cost: beyond it, a patch is made to take long.
-const WORK: usize = 50_000_000;
+/// What finding the places of one patch may cost, in comparisons of lines: beyond it, the patch is
+/// made to take long.
+pub(super) const WORK: usize = 50_000_000;
+/// Bytes that compare as fast as a line begins to.
+const AT_ONCE: usize = 64;
 /// Lines of a conflict that are shown.
 const SHOWN: usize = 20;
 
@@ -55,41 +58,43 @@ impl<'a> Text<'a> {
 }
 
 /// The text after the hunks.
-pub(super) fn apply(content: &[u8], hunks: &[Hunk]) -> Result<Vec<u8>, Misfit> {
+pub(super) fn apply(content: &[u8], hunks: &[Hunk], work: &mut usize) -> Result<Vec<u8>, Misfit> {
     let text = Text::of(content);
     let returns = text.has_returns();
-    let mut work = WORK;
-    let mut out: Vec<Vec<u8>> = Vec::new();
+    let mut after = Vec::with_capacity(content.len());
+    let mut put = |line: &[u8]| {
+        after.extend_from_slice(line);
+        after.push(b'\n');
+    };
     let (mut done, mut moved) = (0_usize, 0_isize);
     let mut bare = text.bare;
     for (number, hunk) in hunks.iter().enumerate() {
         let search = Search { text: &text, hunk, number: number + 1, from: done, moved };
-        let (at, care) = search.place(&mut work)?;
+        let (at, care) = search.place(work)?;
         if hunk.line > 0 {
             // The number of a hunk without old lines is that of the line before it.
             let inserts = hunk.lines.iter().all(|line| line.kind == LineKind::Added);
             moved = signed(at) - signed(hunk.line as usize - usize::from(!inserts));
         }
-        out.extend(text.lines[done..at].iter().map(|line| line.to_vec()));
+        text.lines[done..at].iter().for_each(|line| put(line));
         done = at;
         for line in &hunk.lines {
             match line.kind {
                 LineKind::Context => {
-                    out.push(text.lines[done].to_vec());
+                    put(text.lines[done]);
                     done += 1;
                 }
                 LineKind::Removed => done += 1,
-                LineKind::Added => out.push(added(&line.text, care, returns)),
+                LineKind::Added => put(&added(&line.text, care, returns)),
             }
         }
         if done == text.lines.len() {
             bare = ends_bare(hunk, &text);
         }
     }
-    out.extend(text.lines[done..].iter().map(|line| line.to_vec()));
-    let mut after = out.join(&b'\n');
-    if !out.is_empty() && !bare {
-        after.push(b'\n');
+    text.lines[done..].iter().for_each(|line| put(line));
+    if bare {
+        after.pop();
     }
     Ok(after)
 }
@@ -169,8 +174,11 @@ impl Search<'_> {
             let rest = &self.text.lines[from..];
             spend(work, rest.len()).ok_or_else(|| self.too_much())?;
             let same = rest.iter().position(|line| line.trim_ascii() == wanted);
-            let has = || rest.iter().position(|line| contains(line, wanted));
-            match same.or_else(has) {
+            let has = match same {
+                None => self.containing(rest, wanted, work)?,
+                same => same,
+            };
+            match has {
                 Some(at) => from += at + 1,
                 None => {
                     return Err(Misfit {
@@ -184,6 +192,24 @@ impl Search<'_> {
             }
         }
         Ok(from)
+    }
+
+    /// The first line that has these words in it.
+    fn containing(
+        &self,
+        lines: &[&[u8]],
+        wanted: &[u8],
+        work: &mut usize,
+    ) -> Result<Option<usize>, Misfit> {
+        for (at, line) in lines.iter().enumerate() {
+            // At its worst each place in the line is compared with all of the words.
+            let cost = line.len().saturating_mul(wanted.len() / AT_ONCE + 1) / 8;
+            spend(work, cost).ok_or_else(|| self.too_much())?;
+            if contains(line, wanted) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
     }
 
     /// Where lines go that have nothing around them.
@@ -220,8 +246,8 @@ impl Search<'_> {
                 break;
             }
             for at in [before, after].into_iter().flatten() {
-                let agree = self.agreeing(old, at, care);
-                spend(work, agree + 1).ok_or_else(|| self.too_much())?;
+                let (agree, cost) = self.agreeing(old, at, care);
+                spend(work, cost).ok_or_else(|| self.too_much())?;
                 if agree == old.len() {
                     return Ok(Some(at));
                 }
@@ -230,10 +256,17 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// How many lines from `at` on are those of the hunk.
-    fn agreeing(&self, old: &[&[u8]], at: usize, care: Care) -> usize {
-        let there = &self.text.lines[at..];
-        old.iter().zip(there).take_while(|(wanted, found)| same(wanted, found, care)).count()
+    /// How many lines from `at` on are those of the hunk, and what it cost to see.
+    fn agreeing(&self, old: &[&[u8]], at: usize, care: Care) -> (usize, usize) {
+        let (mut agree, mut cost) = (0, 0);
+        for (wanted, found) in old.iter().zip(&self.text.lines[at..]) {
+            cost += 1 + wanted.len().min(found.len()) / AT_ONCE;
+            if !same(wanted, found, care) {
+                break;
+            }
+            agree += 1;
+        }
+        (agree, cost)
     }
 
     /// The place that is most like the hunk, and what stands there.
@@ -247,15 +280,15 @@ impl Search<'_> {
     ) -> Misfit {
         let mut best = (0, hint.unwrap_or(from).min(lines.len()));
         for at in from..lines.len() {
-            let agree = old
-                .iter()
-                .zip(&lines[at..])
-                .filter(|(wanted, found)| same(wanted, found, Care::ButForMargins))
-                .count();
+            let (mut agree, mut cost) = (0, 0);
+            for (wanted, found) in old.iter().zip(&lines[at..]) {
+                cost += 1 + wanted.len().min(found.len()) / AT_ONCE;
+                agree += usize::from(same(wanted, found, Care::ButForMargins));
+            }
             if agree > best.0 {
                 best = (agree, at);
             }
-            if spend(work, old.len()).is_none() {
+            if spend(work, cost).is_none() {
                 break;
             }
         }
@@ -340,6 +373,10 @@ mod tests {
         Hunk { line, lines: lines.collect(), ..Hunk::default() }
     }
 
+    fn apply(content: &[u8], hunks: &[Hunk]) -> Result<Vec<u8>, Misfit> {
+        super::apply(content, hunks, &mut { WORK })
+    }
+
     fn after(text: &str, hunks: &[Hunk]) -> String {
         String::from_utf8(apply(text.as_bytes(), hunks).unwrap()).unwrap()
     }
@@ -414,5 +451,36 @@ mod tests {
         let lines = format!("{}-b\n", " a\n".repeat(100_000));
         let misfit = apply(text.as_bytes(), &[hunk(0, &lines)]).unwrap_err();
         assert!(misfit.message.contains("too long"), "{}", misfit.message);
+    }
+
+    #[test]
+    fn long_lines_and_long_words_cost_what_they_take() {
+        let began = std::time::Instant::now();
+        let long = "a".repeat(4 << 20);
+        let below = vec![format!("{}b", &long[..2 << 20])];
+        let words = Hunk { below, ..hunk(0, "+x\n") };
+        let misfit = apply(long.as_bytes(), &[words]).unwrap_err();
+        assert!(misfit.message.contains("too long"), "{}", misfit.message);
+        let line = "a".repeat(800);
+        let text = format!("{line}\n").repeat(10_000);
+        let lines = format!("{}-b\n", format!(" {line}\n").repeat(5_000));
+        let misfit = apply(text.as_bytes(), &[hunk(0, &lines)]).unwrap_err();
+        assert!(misfit.message.contains("too long"), "{}", misfit.message);
+        // Words of a usual length in a long file are found.
+        let text = format!("{}fn wanted(a: u8) {{\nold\n", "x = y;\n".repeat(500_000));
+        let words = Hunk { below: vec!["fn wanted(".to_owned()], ..hunk(0, "-old\n+new\n") };
+        assert!(after(&text, &[words]).ends_with("{\nnew\n"));
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_the_files_of_a_patch_cost_adds_up() {
+        let text = "a\n".repeat(6_000);
+        let lines = format!("{}-b\n", " a\n".repeat(3_000));
+        let mut work = WORK;
+        let outcomes = (0..5).map(|_| super::apply(text.as_bytes(), &[hunk(0, &lines)], &mut work));
+        let messages: Vec<_> = outcomes.map(|outcome| outcome.unwrap_err().message).collect();
+        assert!(messages[0].contains("not in the file"), "{messages:?}");
+        assert!(messages[4].contains("too long"), "{messages:?}");
     }
 }
