@@ -117,7 +117,9 @@ fn standing(globals: &Globals) -> Result<u8, Failure> {
     let healthy = doctor["healthy"] == true;
     let next = match (healthy, running.first()) {
         (false, _) => "pyro doctor   says what to mend".to_owned(),
-        (true, None) => "pyro workspace create --name NAME   copies the project here".to_owned(),
+        (true, None) => "pyro workspace create --name NAME   copies the project here\n\
+                         chat: pyro host connect CHAT_HOST   gives it to claude-code, codex or opencode"
+            .to_owned(),
         (true, Some(name)) => {
             format!("pyro workspace exec {name} -- COMMAND   runs a command in it")
         }

@@ -128,10 +128,14 @@ fn outside(record: &Record, given: &Path) -> Failure {
     let translated = origin.and_then(|origin| given.strip_prefix(origin).ok());
     let failure = escapes(&given.to_string_lossy());
     match translated {
-        Some(relative) => failure.hint(format!(
-            "that is the host's copy, which stays as it is; in the workspace it is `{}`",
-            relative.display()
-        )),
+        Some(relative) => {
+            // The project itself is `.` there.
+            let inside = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+            failure.hint(format!(
+                "that is the host's copy, which stays as it is; in the workspace it is `{}`",
+                inside.display()
+            ))
+        }
         None => failure,
     }
 }

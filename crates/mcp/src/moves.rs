@@ -37,8 +37,10 @@ const RETRY: Move = to(
     "start over from what was seeded, in the same workspace: the normal way to retry.",
 );
 const DELETE: Move = to(&["workspace_delete"], "when the user has the result.");
-const REPORT: Move =
-    to(&["workspace_export"], "hand the report to the user, and tell where it lies on the host.");
+const REPORT: Move = to(
+    &["workspace_export"],
+    "hand the report to the user, a file of the workspace that a command wrote, and tell where it lies on the host.",
+);
 
 /// The moves where nothing narrows the story.
 const ANY: &[Move] = &[
@@ -109,7 +111,7 @@ const COLD_START: &[Move] = &[
     to(LOOK, "what the project says about itself: its readme, manifests and CI files."),
     to(
         RUN,
-        "install, build and test as those say, one shell line per call, and note every step that was not written down.",
+        "install, build and test as those say, one shell line per call, and note every step that was not written down; the notes become the report, a file.",
     ),
     WAIT,
     to(
@@ -120,7 +122,7 @@ const COLD_START: &[Move] = &[
     REPORT,
     to(
         &["workspace_reset"],
-        "back to the fresh checkout, to prove that the noted steps are enough.",
+        "back to the fresh checkout, to prove that the noted steps are enough; files that are not exported are gone then.",
     ),
     DELETE,
 ];
@@ -132,7 +134,10 @@ const REVIEW_EVAL: &[Move] = &[
     ),
     to(&["snapshot_create"], "name the state that every check begins with."),
     LOOK_AROUND,
-    to(RUN, "one check after the other; write down what each showed."),
+    to(
+        RUN,
+        "one check after the other; keep in mind what each showed, and after the last write it to a file, the report.",
+    ),
     WAIT,
     to(&["shell_open", "shell_write", "shell_read"], "checks that want a terminal."),
     DIFF,

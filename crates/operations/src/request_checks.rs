@@ -99,7 +99,7 @@ fn environment(env: &std::collections::BTreeMap<String, String>) -> Result<(), F
 pub(crate) fn waiting(wait_s: Option<u64>, max_output_chars: Option<usize>) -> Result<(), Failure> {
     if wait_s.is_some_and(|s| s > limits::WAIT_MOST_S) {
         return Err(refuse(format!("wait_s: at most {}", limits::WAIT_MOST_S))
-            .hint("the command goes on; take it up again with workspace_exec_wait"));
+            .hint("give less, or leave it out; a command that takes longer goes on, and workspace_exec_wait takes it up again"));
     }
     output_characters(max_output_chars)
 }

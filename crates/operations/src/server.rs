@@ -64,7 +64,8 @@ pub struct ServerFlags {
     /// Memory of a workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_memory_mib: Option<u64>,
-    /// Serve HTTP on this loopback address instead of standard input: 127.0.0.1:PORT.
+    /// Serve HTTP on this loopback address instead of standard input: 127.0.0.1:PORT; clients send
+    /// the bearer token in `mcp-token` of the home. Only when the server is started by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
 }

@@ -85,6 +85,7 @@ impl Handle<WorkspaceFileRead> for Engine {
             ));
         }
         let extent = match lines {
+            Some(1) => format!("1 line, {} bytes", part.total_bytes),
             Some(lines) => format!("{lines} lines, {} bytes", part.total_bytes),
             None => format!("{} bytes", part.total_bytes),
         };

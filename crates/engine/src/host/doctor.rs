@@ -52,7 +52,9 @@ impl Handle<Doctor> for Engine {
         let weaker = rows.iter().filter(|row| !row.ok && !row.required).count();
         let verdict = match (broken, weaker) {
             (0, 0) => "everything works here".to_owned(),
+            (0, 1) => "workspaces work here; 1 thing could be better".to_owned(),
             (0, n) => format!("workspaces work here; {n} things could be better"),
+            (1, _) => "workspaces do not work here: 1 thing to mend".to_owned(),
             (n, _) => format!("workspaces do not work here: {n} things to mend"),
         };
         Ok(DoctorReport {

@@ -89,8 +89,10 @@ impl Handle<WorkspaceExport> for Engine {
             .or_fail()?;
         Ok(WorkspaceExported {
             verdict: format!(
-                "exported {} files, {} bytes to {host_path}",
-                written.files, written.bytes
+                "exported {} {}, {} bytes to {host_path}",
+                written.files,
+                if written.files == 1 { "file" } else { "files" },
+                written.bytes
             ),
             workspace: record.id.to_string(),
             host_path,

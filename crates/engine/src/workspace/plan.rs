@@ -11,9 +11,9 @@ use pyro_store::{Found, Phase, Record, RunSpec};
 
 use super::source::Seeded;
 use crate::{
-    Context, Engine, ceiling,
+    Context, Door, Engine, ceiling,
     choice::{self, Choice},
-    environment::Chosen,
+    environment::{Chosen, HOST},
     failure::OrFail,
     lookup::new_workspace_id,
 };
@@ -63,9 +63,23 @@ impl Engine {
         };
         let unnamed = request.environment.is_none();
         let chosen = self.environment(&environment, context).map_err(|failure| {
+            // Leaving it out, which is what else would be said, is what was done.
             if unnamed && failure.code == Code::EnvironmentMissing {
-                // Leaving it out, which is what else would be said, is what was done.
-                return failure.hint(format!("`pyro env pull {environment}` gets it"));
+                let instead = fence.is_some_and(|fence| fence.allows_environment(HOST));
+                return failure.hint(match (context.door, instead) {
+                    (Door::Mcp, true) => format!(
+                        "ask the person to run `pyro env pull {environment}`, or give environment `{HOST}`, this machine's own toolchains"
+                    ),
+                    (Door::Mcp, false) => {
+                        format!("ask the person to run `pyro env pull {environment}`, then call again")
+                    }
+                    _ => format!("`pyro env pull {environment}` gets it"),
+                });
+            }
+            if unnamed && context.door == Door::Mcp && failure.code == Code::NotFound {
+                return failure.hint(
+                    "ask the person to start the server with an environment that `pyro env list` shows",
+                );
             }
             failure
         })?;

@@ -106,7 +106,8 @@ pub fn serve_http(
     runtime.block_on(async {
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|error| unfit(&format!("listen at {address}"), error))?;
+            .map_err(|error| unfit(&format!("listen at {address}"), error))
+            .map_err(|failure| failure.hint("take another port; port 0 takes a free one"))?;
         let at = listener.local_addr().map_err(|error| unfit("listen", error))?;
         announce(&format!("http://{at}{PATH}"), &token.path);
         accept(listener, Gate::new(serving, token)).await
