@@ -4,42 +4,37 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod home;
+mod wire;
 
 use std::{
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
 use home::Home;
 use serde_json::{Value, json};
+use wire::Wire;
 
-/// How long anything may take before the test fails by name.
-const CEILING: Duration = Duration::from_secs(30);
+struct Server(Wire);
 
-struct Server {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<Value>,
-    next: u64,
+impl std::ops::Deref for Server {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.0
+    }
 }
 
 impl Server {
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if send.send(serde_json::from_str(&line).unwrap()).is_err() {
-                    return;
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        Self { child, stdin, lines, next: 1 }
+    fn spawn(command: Command) -> Self {
+        Self(Wire::spawn(command))
     }
 
     /// Greeted in the older era, by a client with these capabilities.
@@ -58,21 +53,6 @@ impl Server {
         let reply = self.ask("initialize", &hello);
         assert_eq!(reply["result"]["serverInfo"]["name"], "pyro", "{reply}");
         self.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-    }
-
-    fn tell(&mut self, message: &Value) {
-        writeln!(self.stdin.as_mut().unwrap(), "{message}").unwrap();
-    }
-
-    fn send(&mut self, method: &str, params: &Value) -> u64 {
-        let id = self.next;
-        self.next += 1;
-        self.tell(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
-        id
-    }
-
-    fn receive(&self) -> Value {
-        self.lines.recv_timeout(CEILING).unwrap()
     }
 
     /// The answer to a request; nothing is asked in between.
@@ -111,18 +91,9 @@ impl Server {
 
     /// Ends the input; how long the server then lived.
     fn end(&mut self) -> Duration {
-        let began = Instant::now();
-        drop(self.stdin.take());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        began.elapsed()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let (lived, code) = self.0.end();
+        assert_eq!(code, Some(0));
+        lived
     }
 }
 

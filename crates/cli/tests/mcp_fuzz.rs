@@ -6,51 +6,27 @@
 
 #[expect(dead_code, reason = "other tests use more of it")]
 mod home;
+mod wire;
 
-use std::{
-    cell::RefCell,
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::Duration,
-};
+use std::cell::RefCell;
 
 use home::Home;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use pyro_operations::OPERATIONS;
 use serde_json::{Map, Value, json};
+use wire::Wire;
 
-const CEILING: Duration = Duration::from_secs(30);
 const CASES: u32 = 1_000;
 
 struct Server {
-    child: Child,
-    stdin: ChildStdin,
-    lines: Receiver<String>,
+    wire: Wire,
     next: u64,
 }
 
 impl Server {
     fn start(home: &Home) -> Self {
         let arguments = ["mcp", "serve", "--profile", "workspace-full", "--no-project-source"];
-        let mut child = home
-            .pyro(&arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let stdin = child.stdin.take().unwrap();
-        let mut server = Self { child, stdin, lines, next: 1_000_000 };
+        let mut server = Self { wire: Wire::spawn(home.pyro(&arguments)), next: 1_000_000 };
         server.write(br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"fuzz","version":"0"}}}"#);
         server.write(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         server.until(&[0]);
@@ -58,18 +34,15 @@ impl Server {
     }
 
     fn write(&mut self, line: &[u8]) {
-        self.stdin.write_all(line).unwrap();
-        self.stdin.write_all(b"\n").unwrap();
+        self.wire.write(line);
+        self.wire.write(b"\n");
     }
 
     /// The messages up to the last of the answers with these ids: calls answer when they are done.
     fn until(&self, ids: &[u64]) -> Vec<Value> {
         let (mut seen, mut left) = (Vec::new(), ids.to_vec());
         while !left.is_empty() {
-            let line = self.lines.recv_timeout(CEILING).unwrap_or_else(|_| {
-                panic!("no answer to {left:?} after {seen:?}");
-            });
-            let message: Value = serde_json::from_str(&line).unwrap();
+            let message = self.wire.receive();
             left.retain(|id| message["id"] != *id);
             seen.push(message);
         }
@@ -86,13 +59,6 @@ impl Server {
         let mut seen = self.until(&ids);
         seen.retain(|message| message["id"] != ping);
         seen
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -3,46 +3,34 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod home;
+mod wire;
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant},
-};
+use std::{io::Write, time::Duration};
 
 use home::Home;
 use serde_json::{Value, json};
+use wire::Wire;
 
-/// How long anything may take before the test fails by name.
-const CEILING: Duration = Duration::from_secs(20);
+struct Server(Wire);
 
-struct Server {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<Value>,
-    next: u64,
+impl std::ops::Deref for Server {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.0
+    }
 }
 
 impl Server {
     /// Started, not greeted yet.
     fn start(home: &Home, arguments: &[&str]) -> Self {
-        let mut all = vec!["mcp", "serve"];
-        all.extend(arguments);
-        let mut child =
-            home.pyro(&all).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let value = serde_json::from_str(&line).unwrap_or(json!({ "garbage": line }));
-                if send.send(value).is_err() {
-                    return;
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        Self { child, stdin, lines, next: 1 }
+        Self(Wire::spawn(home.pyro(&[&["mcp", "serve"], arguments].concat())))
     }
 
     fn greeted(home: &Home, arguments: &[&str]) -> Self {
@@ -53,60 +41,10 @@ impl Server {
         server
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
-    }
-
-    fn tell(&mut self, message: &Value) {
-        self.write(format!("{message}\n").as_bytes());
-    }
-
-    fn send(&mut self, method: &str, params: &Value) -> u64 {
-        let id = self.next;
-        self.next += 1;
-        self.tell(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
-        id
-    }
-
-    fn receive(&self) -> Value {
-        self.lines.recv_timeout(CEILING).unwrap()
-    }
-
-    /// The answer to a request; what comes in between is left out.
-    fn answer(&self, id: u64) -> Value {
-        loop {
-            let message = self.receive();
-            if message["id"] == id {
-                return message;
-            }
-        }
-    }
-
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
-        let id = self.send(method, params);
-        self.answer(id)
-    }
-
     fn call(&mut self, tool: &str, arguments: &Value) -> Value {
         let reply = self.ask("tools/call", &json!({"name": tool, "arguments": arguments}));
         assert!(reply["result"].is_object(), "{reply}");
         reply["result"].clone()
-    }
-
-    /// Ends the input; how long the server then lived, and how it exited.
-    fn end(&mut self) -> (Duration, Option<i32>) {
-        let began = Instant::now();
-        drop(self.stdin.take());
-        let status = self.child.wait().unwrap();
-        (began.elapsed(), status.code())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod home;
 mod lines;
+mod wire;
 
 use home::Home;
 use lines::{Era, Server};

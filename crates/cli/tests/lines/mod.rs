@@ -1,20 +1,11 @@
 //! A client that speaks to the built server in JSON lines, in either era of the protocol. What
 //! stands in a reply and in the schema that its tool promised is compared at every call.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::home::Home;
-
-/// How long anything may take before the test fails by name.
-const CEILING: Duration = Duration::from_secs(60);
+use crate::{home::Home, wire::Wire};
 
 /// How the protocol begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +22,7 @@ impl Era {
 
 /// The server, greeted.
 pub(crate) struct Server {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<Value>,
-    next: u64,
+    wire: Wire,
     era: Era,
     /// What it said at the start.
     pub(crate) greeting: Value,
@@ -44,27 +32,8 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn greeted(home: &Home, arguments: &[&str], era: Era) -> Self {
         let all = [&["mcp", "serve"], arguments].concat();
-        let mut child =
-            home.pyro(&all).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if send.send(serde_json::from_str(&line).unwrap()).is_err() {
-                    return;
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        let mut server = Self {
-            child,
-            stdin,
-            lines,
-            next: 1,
-            era,
-            greeting: Value::Null,
-            promised: BTreeMap::new(),
-        };
+        let wire = Wire::spawn(home.pyro(&all));
+        let mut server = Self { wire, era, greeting: Value::Null, promised: BTreeMap::new() };
         server.greet();
         let tools = server.ask("tools/list", json!({}));
         for tool in tools["result"]["tools"].as_array().unwrap() {
@@ -96,39 +65,26 @@ impl Server {
     }
 
     pub(crate) fn tell(&mut self, method: &str, params: &Value) {
-        let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
-        self.write(&message);
-    }
-
-    fn write(&mut self, message: &Value) {
-        self.stdin.as_mut().unwrap().write_all(format!("{message}\n").as_bytes()).unwrap();
+        self.wire.tell(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
     }
 
     pub(crate) fn send(&mut self, method: &str, mut params: Value) -> u64 {
-        let id = self.next;
-        self.next += 1;
         if self.era == Era::Discover {
             let client = json!({"name": "test", "version": "0"});
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
             params["_meta"]["io.modelcontextprotocol/clientInfo"] = client;
             params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
         }
-        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
-        id
+        self.wire.send(method, &params)
     }
 
     pub(crate) fn receive(&self) -> Value {
-        self.lines.recv_timeout(CEILING).unwrap()
+        self.wire.receive()
     }
 
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
         let id = self.send(method, params);
-        loop {
-            let message = self.receive();
-            if message["id"] == id {
-                return message;
-            }
-        }
+        self.wire.answer(id)
     }
 
     /// A call's result, held to what its tool promised.
@@ -154,13 +110,5 @@ impl Server {
             assert!(fits, "{tool}: {field} is {value}, promised {promised}");
         }
         result
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
