@@ -117,16 +117,14 @@ fn standing(globals: &Globals) -> Result<u8, Failure> {
     let healthy = doctor["healthy"] == true;
     let next = match (healthy, running.first()) {
         (false, _) => "pyro doctor   says what to mend".to_owned(),
-        (true, None) => "pyro workspace create --name NAME   copies the project here\n\
-                         chat: pyro host connect CHAT_HOST   gives it to claude-code, codex or opencode"
-            .to_owned(),
+        (true, None) => "pyro workspace create --name NAME   copies the project here".to_owned(),
         (true, Some(name)) => {
             format!("pyro workspace exec {name} -- COMMAND   runs a command in it")
         }
     };
     let line = |value: &Value| value.as_str().unwrap_or_default().replace('\n', " ");
     terminal::say(&format!(
-        "pyro {}, home {}\n{}\n{runs}\nnext: {next}\nhelp: pyro --help",
+        "pyro {}, home {}\n{}\n{runs}\nnext: {next}\nhelp: pyro --help; for Claude Code, Codex and opencode: pyro host --help",
         env!("CARGO_PKG_VERSION"),
         line(&doctor["home"]),
         spoken(&line(&doctor["verdict"]), &[]),

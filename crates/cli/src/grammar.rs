@@ -184,11 +184,19 @@ fn positions(fields: &[Field]) -> usize {
 
 fn stdin_mark(fields: &[Field]) -> Arg {
     let into = fields.iter().find(|field| field.content).map_or("", |field| &field.flag);
+    // A file's name or a command is what most people type here: say where it goes.
+    let instead = match fields.iter().any(|field| field.command) {
+        true => "a command comes after `--`".to_owned(),
+        false => format!("a file is given with --{into}-file FILE"),
+    };
+    let mark = move |word: &str| match word {
+        "-" => Ok(word.to_owned()),
+        _ => Err(format!("only `-`, standard input, stands here; {instead}")),
+    };
     Arg::new(STDIN_MARK)
         .value_name("-")
         .index(positions(fields) + 1)
-        .value_parser(["-"])
-        .hide_possible_values(true)
+        .value_parser(mark)
         .help(format!("Take --{into} from standard input"))
 }
 

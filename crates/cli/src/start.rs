@@ -81,7 +81,7 @@ fn refuse(error: &clap::Error, leaf: Option<Leaf>, arguments: &[OsString]) -> u8
     if takes_a_command { exit::PYRO_FAILED } else { exit::USAGE }
 }
 
-const DASHES: &str = " hint: put `--` before the command: pyro run [ENV] -- CMD...";
+const DASHES: &str = " hint: put `--` before the command, as in `pyro run [ENV] -- CMD...`";
 
 /// clap's words as a failure: its first paragraph, and the rest as the hint.
 fn usage_failure(text: &str, lacks_dashes: bool) -> Failure {

@@ -124,7 +124,8 @@ pub(crate) fn not_found(surface: &Surface, uri: &str) -> ErrorData {
     let shown: Vec<String> =
         templates(surface).into_iter().map(|template| template.uri_template).collect();
     let uri: String = uri.chars().take(200).collect();
-    let message = format!("resource `{uri}` does not exist; there is {}", shown.join(", "));
+    let shown = if shown.is_empty() { "none".to_owned() } else { shown.join(", ") };
+    let message = format!("resource `{uri}` does not exist here; there is {shown}");
     ErrorData::resource_not_found(message, Some(json!({ "uri": uri })))
 }
 

@@ -248,9 +248,12 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(shown) = self.surface(&context).await.find(&request.name) else {
+        let surface = self.surface(&context).await;
+        let Some(shown) = surface.find(&request.name) else {
             let name: String = request.name.chars().take(80).collect();
-            return Err(ErrorData::invalid_params(format!("tool `{name}` not found"), None));
+            let tools: Vec<&str> = surface.tools().map(|tool| tool.name.as_ref()).collect();
+            let message = format!("tool `{name}` not found; there is {}", tools.join(", "));
+            return Err(ErrorData::invalid_params(message, None));
         };
         let mut consent = match Consent::of(&self.shared.consents, &shown.tool, &request, &context)
         {

@@ -34,6 +34,9 @@ impl Handle<WorkspaceDelete> for Engine {
         self.delete(&record)?;
         let who = record.name.as_ref().map_or_else(|| record.id.to_string(), ToString::to_string);
         let verdict = match &kept.patch {
+            Some(path) if kept.unexported && kept.changed_files == 1 => {
+                format!("deleted {who}; its unexported change is kept for 7 days in {path}")
+            }
             Some(path) if kept.unexported => {
                 format!(
                     "deleted {who}; its {} unexported changes are kept for 7 days in {path}",
