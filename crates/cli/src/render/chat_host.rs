@@ -42,11 +42,15 @@ fn differences(rows: &Value, indent: &str, before: &str, after: &str) {
     }
 }
 
-/// The texts, each with the file that it belongs into on standard error.
+/// The texts, each with the file that it belongs into: on standard error where there is one text,
+/// so that it can be piped; else between them, since together they are no file.
 pub(super) fn config(reply: &Value) {
-    for part in reply["parts"].as_array().into_iter().flatten() {
-        if let Some(file) = part["file"].as_str() {
-            remark(&format!("{file}:"));
+    let parts = reply["parts"].as_array().map_or(&[][..], Vec::as_slice);
+    for part in parts {
+        match part["file"].as_str() {
+            Some(file) if parts.len() > 1 => say(&format!("==> {file} <==")),
+            Some(file) => remark(&format!("{file}:")),
+            None => {}
         }
         content(part["content"].as_str().unwrap_or_default().as_bytes());
     }
