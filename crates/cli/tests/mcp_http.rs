@@ -263,6 +263,31 @@ fn floods_and_garbage_are_bounded() {
 }
 
 #[test]
+fn strangers_keep_nobody_out_and_a_version_opens_no_more_sessions() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    // More than there are places, each in the middle of a head.
+    let strangers: Vec<_> = (0..300)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.at).unwrap();
+            stream.write_all(b"POST /mcp HTTP/1.1\r\nHost: x\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    let mut statuses = Vec::new();
+    for _ in 0..66 {
+        let answer = server.post(&[("Mcp-Protocol-Version", "2025-11-25")], &hello());
+        statuses.push(answer.status);
+    }
+    // Heads are waited for a minute.
+    assert!(began.elapsed() < CEILING, "{:?}", began.elapsed());
+    assert_eq!(statuses[0], 200, "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&503), "{statuses:?}");
+    drop(strangers);
+}
+
+#[test]
 fn an_address_that_others_reach_is_refused() {
     let home = Home::new();
     for (address, code) in [("0.0.0.0:0", 5), ("example.org:80", 2), ("8080", 2)] {

@@ -8,9 +8,13 @@
 mod token;
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +35,7 @@ use rmcp::transport::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
+    task::AbortHandle,
 };
 
 use crate::{
@@ -41,7 +46,7 @@ use token::Token;
 
 /// Where the protocol is spoken.
 const PATH: &str = "/mcp";
-/// Connections at once; more wait.
+/// Connections at once; more wait, or take the place of one that has not shown the token.
 const CONNECTIONS: usize = 128;
 /// Sessions at once.
 const SESSIONS: usize = 64;
@@ -53,8 +58,10 @@ const HEAD_BYTES: usize = 32 << 10;
 const BODY_BYTES: usize = 16 << 20;
 /// The header of a session.
 const SESSION: &str = "mcp-session-id";
-/// The header of the protocol's version: not yet in the request that opens a session.
+/// The header of the protocol's version, which the request that opens a session may lack.
 const VERSION: &str = "mcp-protocol-version";
+/// Versions from this on have no sessions.
+const NEWER: &[u8] = b"2026";
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
@@ -116,26 +123,51 @@ pub fn serve_http(
 
 async fn accept(listener: TcpListener, gate: Arc<Gate>) -> Result<(), Failure> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut strangers = Strangers::default();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely: somebody has to end first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let gate = Arc::clone(&gate);
-        tokio::spawn(async move {
-            converse(stream, gate).await;
+        if places.available_permits() == 0 {
+            strangers.turn_one_out();
+        }
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        let known = Arc::new(AtomicBool::new(false));
+        let conversation = converse(stream, Arc::clone(&gate), Arc::clone(&known));
+        let task = tokio::spawn(async move {
+            conversation.await;
             drop(place);
         });
+        strangers.note(known, task.abort_handle());
     }
 }
 
-async fn converse(stream: TcpStream, gate: Arc<Gate>) {
+/// Connections on which nobody showed the token so far, oldest first. Every user of the host can
+/// make them: where all places are taken the oldest goes, so that nobody is kept out by them.
+#[derive(Default)]
+struct Strangers(VecDeque<(Arc<AtomicBool>, AbortHandle)>);
+
+impl Strangers {
+    fn note(&mut self, known: Arc<AtomicBool>, task: AbortHandle) {
+        self.0.retain(|(known, task)| !known.load(Ordering::Relaxed) && !task.is_finished());
+        self.0.push_back((known, task));
+    }
+
+    fn turn_one_out(&mut self) {
+        self.0.retain(|(known, task)| !known.load(Ordering::Relaxed) && !task.is_finished());
+        if let Some((_, task)) = self.0.pop_front() {
+            task.abort();
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, gate: Arc<Gate>, known: Arc<AtomicBool>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let gate = Arc::clone(&gate);
-        async move { Ok::<_, Infallible>(gate.answer(request).await) }
+        let (gate, known) = (Arc::clone(&gate), Arc::clone(&known));
+        async move { Ok::<_, Infallible>(gate.answer(request, &known).await) }
     });
     // What goes wrong with a connection is the client's to see.
     let _ = http1::Builder::new()
@@ -171,7 +203,8 @@ impl Gate {
         Arc::new(Self { token, sessions, service, _leave: leave })
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// `known` becomes true once the token was shown.
+    async fn answer(&self, request: Request<Incoming>, known: &AtomicBool) -> Answer {
         let headers = request.headers();
         if !self.token.is_in(headers.get(header::AUTHORIZATION).map(|value| value.as_bytes())) {
             let words = "the bearer token is missing or wrong; the server said at its start in which file it stands\n";
@@ -180,11 +213,13 @@ impl Gate {
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
             return refused;
         }
+        known.store(true, Ordering::Relaxed);
         if request.uri().path() != PATH {
             return plain(StatusCode::NOT_FOUND, "MCP is spoken at /mcp\n");
         }
         // The newer era has no sessions, and names itself in each request.
-        let opens = headers.get(SESSION).is_none() && headers.get(VERSION).is_none();
+        let older = headers.get(VERSION).is_none_or(|version| version.as_bytes() < NEWER);
+        let opens = headers.get(SESSION).is_none() && older;
         if opens && self.sessions.sessions.read().await.len() >= SESSIONS {
             let words = "there are as many sessions as this server takes; end one with DELETE\n";
             return plain(StatusCode::SERVICE_UNAVAILABLE, words);
