@@ -116,6 +116,41 @@ fn what_is_connected_answers_and_is_gone_afterwards() {
 }
 
 #[test]
+fn what_the_server_would_refuse_at_its_start_is_refused_and_what_it_lacks_is_told() {
+    let desk = Desk::new(&[]);
+    for (flags, code) in [
+        (["--network", "egress"], "unsupported"),
+        (["--project-path", "nowhere"], "not_found"),
+        (["--allow-path", "/no/such/place"], "not_found"),
+        (["--max-cpus", "0"], "invalid_argument"),
+    ] {
+        let refused = desk.json(&[&["host", "connect", "codex"][..], &flags].concat());
+        assert_eq!(refused["error"]["code"], code, "{refused:#}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(flags[0]), "{refused:#}");
+        assert!(!desk.at("user/.codex/config.toml").exists(), "nothing is written");
+    }
+    let connected = desk.json(&["host", "connect", "codex", "--mode", "inspect"]);
+    let notices = connected["notices"].to_string();
+    assert!(notices.contains("pyro env pull debian:12"), "{connected:#}");
+    let plain = desk.json(&["host", "connect", "codex", "--as", "plain"]);
+    assert!(!plain.to_string().contains("env pull"), "{plain:#}");
+}
+
+#[test]
+fn several_files_are_told_apart_and_one_can_be_piped() {
+    let desk = Desk::new(&[]);
+    let print = |more: &[&str]| {
+        let output = desk.pyro(&[&["host", "print-config", "codex"], more].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(print(&[]).starts_with("[mcp_servers.pyro]\n"), "{}", print(&[]));
+    let both = print(&["--only"]);
+    let marks: Vec<&str> = both.lines().filter(|line| line.starts_with("==> ")).collect();
+    assert_eq!(marks.len(), 2, "{both}");
+    assert!(both.lines().next() == Some(marks[0]), "{both}");
+}
+
+#[test]
 fn a_home_that_is_not_the_usual_one_is_pinned() {
     let desk = Desk::new(&[]);
     let (home, config) = (desk.at("pyro-home"), desk.at("pyro.toml"));
