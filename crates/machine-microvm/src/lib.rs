@@ -27,6 +27,7 @@ mod session;
 mod start;
 mod template;
 mod unfit;
+mod unpacked;
 
 pub use checks::checks;
 pub use kvm::Verdict;

@@ -11,6 +11,7 @@
 //!
 //! ```text
 //! initramfs/KEY.cpio         the agent as /init, and the kernel's modules
+//! initramfs/KEY.vmlinux      a kernel that is unpacked, for emulated guests
 //! blank/MIB.ext4             empty disks that the workspaces' disks stand on: never removed
 //! placeholder                in the place of a seed that is not there
 //! templates/KEY/             ram, state, facts.json, used (template/)
@@ -55,6 +56,11 @@ impl Place {
 
     pub(crate) fn initramfs(&self, key: &str) -> PathBuf {
         self.0.join(INITRAMFS).join(format!("{key}.cpio"))
+    }
+
+    /// A kernel that is unpacked.
+    pub(crate) fn kernel(&self, key: &str) -> PathBuf {
+        self.0.join(INITRAMFS).join(format!("{key}.vmlinux"))
     }
 
     pub(crate) fn all_initramfs(&self) -> PathBuf {

@@ -25,6 +25,7 @@ use crate::{
     qemu::{self, Qemu},
     session::{Host, unexpected},
     template::{Held, Shape},
+    unpacked,
 };
 
 /// How long a monitor may take until its guest's agent answers; it gives up before.
@@ -161,7 +162,8 @@ impl Host {
             Err(error) if is_full(&error) => {
                 let kernel = self.kernel()?;
                 let initramfs = initramfs::initramfs(&self.place, kernel)?;
-                let begin = Begin::Cold { kernel: kernel.image.clone(), initramfs };
+                let kernel = unpacked::image(&self.place, kernel, self.accelerator())?;
+                let begin = Begin::Cold { kernel, initramfs };
                 let notice =
                     format!("started without a template, which takes longer: failed to {error}");
                 Ok(Beginning { begin, notices: vec![notice], restored: None, held: None })

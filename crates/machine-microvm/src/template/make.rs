@@ -24,6 +24,7 @@ use crate::{
     place::{self, directory_of_ours},
     qemu,
     session::{Host, unexpected},
+    unpacked,
 };
 
 /// How long a boot may take, emulated, on a host with much to do; the monitor gives up before.
@@ -104,7 +105,7 @@ impl Host {
         empty(&state, 0)?;
         let disk = disk::open(&self.place, part, facts.disk_mib, None)?;
         let begin = Begin::MakeTemplate {
-            kernel: kernel.image.clone(),
+            kernel: unpacked::image(&self.place, kernel, self.accelerator())?,
             initramfs,
             ram: ram.clone(),
             state: state.clone(),

@@ -111,10 +111,12 @@ impl Plan {
     }
 
     /// Does what is left to do: what comes first, then what goes, and directories that nothing is
-    /// left in, as git does. Each step may have been done before.
+    /// left in, as git does. Each step may have been done before, where another agent was at it; for
+    /// the first one, content that is not where it was written never got to its place.
     pub(super) fn finish(
         &self,
         workspace: &Workspace,
+        is_first: bool,
     ) -> std::result::Result<(), (Vec<u8>, Errno)> {
         let mut failed = Ok(());
         for step in &self.steps {
@@ -122,6 +124,9 @@ impl Plan {
                 Some(temporary) => rename(workspace, temporary, &step.path),
                 None => Ok(()),
             };
+            if let (true, Err(Errno::NOENT)) = (is_first && failed.is_ok(), done) {
+                failed = Err((step.path.clone(), Errno::NOENT));
+            }
             note(&mut failed, &step.path, done);
         }
         for step in self.steps.iter().filter(|step| step.temporary.is_none()) {
@@ -160,7 +165,12 @@ impl Journal {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let file = openat(&place, DRAFT, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?;
         let journal = Self { place: Some(place) };
-        let written = fill(&file, &text);
+        let mut written = fill(&file, &text);
+        // A VM that is killed keeps the names of new files before what is in them: what tells
+        // which to remove has to be there first.
+        if workspace.is_own_kernel && written.is_ok() {
+            written = fsync(&file);
+        }
         if written.is_err() {
             journal.end();
         }
@@ -202,7 +212,7 @@ pub(in crate::agent) fn recover(workspace: &Workspace) {
         return;
     };
     if let Some(plan) = found(&place, COMMITTED) {
-        let _ = plan.finish(workspace);
+        let _ = plan.finish(workspace, false);
     } else if let Some(plan) = found(&place, DRAFT) {
         plan.undo(workspace);
     }

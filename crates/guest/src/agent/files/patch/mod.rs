@@ -80,7 +80,7 @@ fn put(workspace: &Workspace, changes: &[Draft]) -> Answer<()> {
         journal.end();
         return Err(refusal);
     }
-    let placed = plan.finish(workspace);
+    let placed = plan.finish(workspace, true);
     journal.end();
     placed.map_err(|(path, errno)| from_errno("put in place", shown(&path), errno))
 }
