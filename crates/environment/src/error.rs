@@ -188,7 +188,7 @@ impl EnvironmentError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { .. } => {
-                "`pyro env list` shows the names; other images come in with `pyro env import`"
+                "leave the environment out, or name one that `pyro env list` shows; other images come in with `pyro env import`"
                     .into()
             }
             Self::NotInstalled { name } | Self::Damaged { name, .. } => {

@@ -71,10 +71,6 @@ impl Engine {
                     failure = failure.hint(format!(
                         "ask the person to run `pyro env pull {name}`, or leave environment out"
                     ));
-                } else if context.door == crate::Door::Mcp && failure.code == Code::NotFound {
-                    failure = failure.hint(
-                        "leave environment out, or ask the person which ones `pyro env list` shows",
-                    );
                 } else if let Some(hint) = hint {
                     failure = failure.hint(hint);
                 }
