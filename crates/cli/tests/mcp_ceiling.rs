@@ -192,6 +192,22 @@ fn nobody_is_asked_where_nobody_can_be_or_no_answer_would_do() {
         let reply = server.answer(id);
         assert_eq!(code(&reply), "not_permitted", "{}: {reply}", path.display());
     }
+    // Where a link outside leads is not told: those of processes name their files and directories.
+    std::os::unix::fs::symlink(outside.join("repo"), home.path().with_file_name("alias")).unwrap();
+    let alias = home.path().with_file_name("alias");
+    let mut unasked = Server::older(&home, &[], &json!({}));
+    let id = unasked.create(&json!({"seed_path": alias}));
+    let reply = unasked.answer(id);
+    let message = error(&reply)["message"].as_str().unwrap();
+    assert_eq!(code(&reply), "not_permitted", "{reply}");
+    assert!(message.contains(alias.to_str().unwrap()) && !message.contains("repo"), "{message}");
+    for path in ["a\0b".to_owned(), "x".repeat(5_000)] {
+        let id = unasked.create(&json!({"seed_path": path}));
+        let reply = unasked.answer(id);
+        // A path too long to be looked at lies nowhere in particular.
+        assert!(["invalid_argument", "not_permitted"].contains(&code(&reply)), "{reply}");
+        assert!(error(&reply)["message"].as_str().unwrap().len() < 1_000, "{reply}");
+    }
     for url in [format!("file://{}", outside.display()), "ext::sh -c id".to_owned()] {
         let id = server.create(&json!({"repo_url": url}));
         assert_eq!(code(&server.answer(id)), "not_permitted", "{url}");

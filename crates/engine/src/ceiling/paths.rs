@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{Context, Engine, seed};
 
+/// Characters of a path that a refusal shows.
+const SHOWN: usize = 800;
+
 /// What a person is asked: whether a model may have something that the user's flags do not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -39,17 +42,19 @@ pub(crate) enum Ground {
 }
 
 /// Whether the call may copy from this canonical host path into a workspace. `field` is the
-/// argument that named it.
+/// argument that named it, as `given`: a refusal shows that, for where a link leads (one below
+/// `/proc`, say) is nothing that a model may learn.
 pub(crate) fn readable(
     engine: &Engine,
     context: &Context,
     field: &str,
+    given: &Path,
     path: &Path,
 ) -> Result<Ground, Failure> {
     let Some(fence) = context.fence() else { return Ok(Ground::Named) };
     let of_pyro = engine.settings().home.canonicalize().is_ok_and(|home| path.starts_with(home));
     match place_of(fence, path) {
-        _ if of_pyro => Err(outside(field, path)),
+        _ if of_pyro => Err(outside(field, given)),
         Place::Allowed(ground) => Ok(ground),
         Place::InsideGit => Err(Failure::new(
             Code::NotPermitted,
@@ -68,13 +73,14 @@ pub(crate) fn readable(
             {
                 return Ok(Ground::Named);
             }
-            Err(outside(field, path))
+            Err(outside(field, given))
         }
     }
 }
 
 fn outside(field: &str, path: &Path) -> Failure {
-    let message = format!("{field}: {} is outside what this server may read", plainly(path));
+    let shown: String = plainly(path).chars().take(SHOWN).collect();
+    let message = format!("{field}: {shown} is outside what this server may read");
     Failure::new(Code::NotPermitted, message).hint(format!(
         "leave {field} out to use the project, or ask the person to start the server with --allow-path"
     ))

@@ -21,6 +21,7 @@ use crate::{
     Context, Engine, ProjectSource,
     ceiling::{self, Ground, NO_SOURCE},
     failure::{IntoFailure, OrFail, no_space},
+    lookup::short,
     seed::{
         self, ArchiveUnpacker, SeedError, SeedLayer, SeedLimits, SeedOptions, SeedSource, Unpacked,
     },
@@ -224,15 +225,15 @@ impl Engine {
             return Ok(Source::of(SeedSource::None));
         }
         if let Some(path) = &request.seed_path {
-            let path = context.cwd.join(path);
-            let path = match path.canonicalize() {
+            let given = context.cwd.join(path);
+            let path = match given.canonicalize() {
                 Ok(path) => path,
                 Err(error) => {
-                    ceiling::tellable(context, "seed_path", &path)?;
-                    return Err(missing(&path, &error));
+                    ceiling::tellable(context, "seed_path", &given)?;
+                    return Err(missing(&given, &error));
                 }
             };
-            let ground = ceiling::readable(self, context, "seed_path", &path)?;
+            let ground = ceiling::readable(self, context, "seed_path", &given, &path)?;
             let source = if path.is_dir() {
                 SeedSource::Directory { path }
             } else {
@@ -285,6 +286,12 @@ fn of_project(project: &ProjectSource) -> Result<Source, Failure> {
 
 /// A source that a caller named and that cannot be looked at.
 fn missing(path: &Path, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{InvalidFilename, InvalidInput};
+    if matches!(error.kind(), InvalidFilename | InvalidInput) {
+        let shown = short(&path.to_string_lossy());
+        return Failure::new(Code::InvalidArgument, format!("seed_path: {shown}: {error}"))
+            .hint("give the path of a directory or of a tar file");
+    }
     crate::failure::host_file("read the seed source", path, error)
         .hint("give a directory or a tar file that exists, or leave seed_path out for the project")
 }
