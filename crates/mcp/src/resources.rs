@@ -136,6 +136,7 @@ pub(crate) fn refused(failure: &Failure, uri: Option<&str>) -> ErrorData {
     } else {
         format!("{failure}. {}", failure.hint)
     };
+    let uri = uri.map(|uri| uri.chars().take(200).collect::<String>());
     match (failure.code, uri) {
         (Code::NotFound | Code::Ambiguous | Code::NotPermitted, Some(uri)) => {
             ErrorData::resource_not_found(message, Some(json!({ "uri": uri })))
@@ -216,6 +217,8 @@ mod tests {
         let missing =
             Failure::new(Code::NotFound, "workspace `a` does not exist").hint("list them");
         assert_eq!(refused(&missing, Some("u")).code.0, -32002);
+        let long = refused(&missing, Some(&"u".repeat(1 << 20)));
+        assert!(serde_json::to_string(&long).unwrap().len() < 1_000);
         let broken = Failure::new(Code::StoreDamaged, "the store is damaged");
         assert_eq!(refused(&broken, Some("u")).code.0, -32603);
         let wrong = Failure::new(Code::InvalidArgument, "cursor: give next_cursor");
