@@ -10,8 +10,7 @@
 //! And for all workspaces, below `<home>/microvm`:
 //!
 //! ```text
-//! initramfs/KEY.cpio         the agent as /init, and the kernel's modules
-//! initramfs/KEY.vmlinux      a kernel that is unpacked, for emulated guests
+//! initramfs/KEY.cpio         the agent as /init, and the kernel's modules; KEY.vmlinux, unpacked
 //! blank/MIB.ext4             empty disks that the workspaces' disks stand on: never removed
 //! placeholder                in the place of a seed that is not there
 //! templates/KEY/             ram, state, facts.json, used (template/)
