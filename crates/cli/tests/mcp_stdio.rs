@@ -353,3 +353,17 @@ fn fifty_calls_at_once_on_ten_workspaces_are_all_answered_by_their_own_reply() {
         assert_eq!(numbers, (0..5).map(|n| n * 10 + at).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_request_of_more_than_16_mib_is_refused_by_its_id() {
+    let home = Home::new();
+    let mut server = Server::greeted(&home, &[]);
+    let content = "x".repeat(17 << 20);
+    let reply = server.ask(
+        "tools/call",
+        &json!({"name": "workspace_file_write",
+                "arguments": {"workspace": "w", "path": "p", "content": content}}),
+    );
+    assert!(reply["error"].to_string().contains("16 MiB"), "{reply}");
+    assert!(server.ask("tools/list", &json!({}))["result"]["tools"].is_array());
+}

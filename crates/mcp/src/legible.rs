@@ -3,7 +3,8 @@
 //!
 //! Two things are like that, and a model can write both: half of a surrogate pair, which becomes
 //! the sign for a broken character, and values nested deeper than anything here takes, which become
-//! a number for the request's own check to refuse. Everything else passes as it is.
+//! a number for the request's own check to refuse. A line longer than the protocol's layer takes
+//! becomes a short one (`oversized`). Everything else passes as it is.
 
 use std::{
     io,
@@ -12,6 +13,8 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::oversized::{LONGEST, Oversized};
 
 /// Nesting that is let through; the parser's own limit is 128.
 const DEEPEST: usize = 100;
@@ -27,33 +30,70 @@ pub(crate) struct Legible<R> {
     bytes: Vec<u8>,
     ready: usize,
     given: usize,
+    /// Where the unfinished line begins.
+    begun: usize,
+    /// The unfinished line, where it is too long to be kept.
+    oversized: Option<Oversized>,
 }
 
 impl<R> Legible<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, scratch: vec![0; READ], bytes: Vec::new(), ready: 0, given: 0 }
+        Self {
+            reader,
+            scratch: vec![0; READ],
+            bytes: Vec::new(),
+            ready: 0,
+            given: 0,
+            begun: 0,
+            oversized: None,
+        }
     }
 
     /// Takes what was read, and makes the lines that it ends legible.
     fn take(&mut self, read: usize) {
         self.bytes.drain(..self.given);
+        self.begun -= self.given;
         if self.bytes.is_empty() {
             // One long line does not cost its memory for ever.
             self.bytes.shrink_to(READ);
         }
         (self.ready, self.given) = (0, 0);
-        let new = &self.scratch[..read];
-        let end = match new.iter().rposition(|b| *b == b'\n') {
-            Some(newline) => self.bytes.len() + newline + 1,
+        let new = std::mem::take(&mut self.scratch);
+        new[..read].split_inclusive(|byte| *byte == b'\n').for_each(|piece| self.add(piece));
+        self.scratch = new;
+        if read == 0 {
             // The end of input ends a line too.
-            None if read == 0 => self.bytes.len(),
-            None => 0,
-        };
-        self.bytes.extend_from_slice(new);
+            self.begun = self.bytes.len();
+        }
+        let end = self.begun;
         for line in self.bytes[..end].split_mut(|b| *b == b'\n') {
             mend(line);
         }
         self.ready = end;
+    }
+}
+
+impl<R> Legible<R> {
+    /// A line's end, or a part of it.
+    fn add(&mut self, piece: &[u8]) {
+        let ends = piece.ends_with(b"\n");
+        match &mut self.oversized {
+            Some(line) => line.pass(piece),
+            None => self.bytes.extend_from_slice(piece),
+        }
+        if self.bytes.len() - self.begun > LONGEST {
+            let mut line = Oversized::default();
+            line.pass(&self.bytes[self.begun..]);
+            self.bytes.truncate(self.begun);
+            self.oversized = Some(line);
+        }
+        if ends {
+            if let Some(line) = self.oversized.take() {
+                self.bytes.extend(line.instead());
+                self.bytes.push(b'\n');
+            }
+            self.begun = self.bytes.len();
+        }
     }
 }
 
@@ -179,6 +219,22 @@ mod tests {
         for line in ["", "{}", "]]]]", "\"", "\\", "\"\\", "\"\\u", "\"\\ud83", "{\"a\":[1,{}]}"] {
             assert_eq!(mended(line), line);
         }
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_becomes_a_short_one_with_its_id() {
+        let long = format!(r#"{{"a":"{}","id":8}}"#, "x".repeat(LONGEST));
+        let input = format!("{{\"id\":7}}\n{long}\n{{\"id\":9}}\n");
+        let mut all = String::new();
+        Legible::new(input.as_bytes()).read_to_string(&mut all).await.unwrap();
+        let lines: Vec<Value> = all.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let ids: Vec<_> = lines.iter().map(|line| line["id"].clone()).collect();
+        assert_eq!(ids, [json!(7), json!(8), json!(9)]);
+        assert!(lines[1]["method"].as_str().unwrap().contains("16 MiB"));
+        // Without its end it is no line.
+        let mut all = String::new();
+        Legible::new(long.as_bytes()).read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "");
     }
 
     #[tokio::test]

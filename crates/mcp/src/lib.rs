@@ -15,6 +15,7 @@ mod instructions;
 mod legible;
 mod moves;
 mod outline;
+mod oversized;
 mod prompts;
 mod resources;
 mod roots;
