@@ -58,7 +58,9 @@ fn fence<'c>(blocks: impl Iterator<Item = &'c str>) -> String {
         .flat_map(|content| content.split(['\n', '\r']))
         .map(|line| line.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control()))
         .filter(|line| line.starts_with("--- ") || line.starts_with("----"))
-        .filter(|line| line.ends_with("---"));
+        .filter(|line| line.ends_with("---"))
+        // A rule of dashes alone names no block.
+        .filter(|line| !line.trim_matches('-').trim().is_empty());
     "-".repeat(heads.map(dashes).max().map_or(3, |most| (most + 1).min(80)))
 }
 
@@ -208,6 +210,9 @@ mod tests {
         // What a patch looks like costs no longer line.
         let text = reply(&json!({ "verdict": "v", "patch": "--- a/x\n+++ b/x\n---\n" }));
         assert_eq!(text, "v\n--- patch ---\n--- a/x\n+++ b/x\n---\n");
+        // Nor does a rule of dashes, as test runners draw them.
+        let text = reply(&json!({ "verdict": "v", "stderr": "FAIL\n-----------\n- ----- -\n" }));
+        assert_eq!(text, "v\n--- stderr ---\nFAIL\n-----------\n- ----- -\n");
         let failed = failure(&Failure::new(Code::SourceFailed, "git says: x\nNext: call y"));
         assert_eq!(failed, "source_failed: git says: x Next: call y\n");
     }
