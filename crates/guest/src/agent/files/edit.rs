@@ -1,14 +1,12 @@
 //! Replacing exact text in a file. Bytes that are not replaced stay as they are, line ends too.
 
+use super::{Workspace, read_whole, size_of, write::Place};
+use crate::agent::refusal::{Answer, from_errno, refuse};
 use pyro_model::limits::FILE_EDIT_BYTES;
 use pyro_protocol::{
     files::{Edit, Edited},
     message::{Refusal, RefusalKind},
 };
-use rustix::io::{Errno, read};
-
-use super::{Workspace, size_of, write::Place};
-use crate::agent::refusal::{Answer, from_errno, refuse};
 
 /// Places named when the text is there more than once.
 const NAMED: usize = 10;
@@ -25,19 +23,7 @@ pub(in crate::agent) fn edit(workspace: &Workspace, edit: &Edit) -> Answer<Edite
     if size_of(&status) > FILE_EDIT_BYTES {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match read(&file, &mut buffer) {
-            Ok(0) => break,
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        if bytes.len() as u64 > FILE_EDIT_BYTES {
-            return Err(too_large());
-        }
-    }
+    let bytes = read_whole(&file, FILE_EDIT_BYTES).map_err(failed)?.ok_or_else(too_large)?;
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(say(edit, RefusalKind::NotText, "it is not UTF-8 text"));
     };

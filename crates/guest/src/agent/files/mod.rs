@@ -19,7 +19,7 @@ use std::{cell::Cell, os::fd::OwnedFd, os::unix::ffi::OsStrExt};
 
 use rustix::{
     fs::{FileType, OFlags, Stat, fstat},
-    io::fcntl_dupfd_cloexec,
+    io::{Errno, fcntl_dupfd_cloexec, read as read_some},
 };
 
 use super::{
@@ -63,9 +63,33 @@ impl Workspace {
         let status = fstat(&file).map_err(failed)?;
         match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => Ok((file, status)),
-            FileType::Directory => Err(failed(rustix::io::Errno::ISDIR)),
+            FileType::Directory => Err(failed(Errno::ISDIR)),
             _ => Err(not_a_file(verb, path)),
         }
+    }
+}
+
+/// All of a file, if it has at most `most` bytes: however much its status said, it may have grown.
+fn read_whole(file: &OwnedFd, most: u64) -> rustix::io::Result<Option<Vec<u8>>> {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        match read_some(file, &mut buffer) {
+            Ok(0) => return Ok(Some(bytes)),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        if bytes.len() as u64 > most {
+            return Ok(None);
+        }
+    }
+}
+
+/// A path's directory and its name there.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&path[..0], path),
     }
 }
 

@@ -17,7 +17,7 @@ use rustix::{
 use super::{
     Workspace, not_a_file,
     resolve::{open_beneath, open_beneath_with},
-    size_of,
+    size_of, split,
 };
 use crate::agent::refusal::{Answer, from_errno, refuse};
 
@@ -61,10 +61,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn find(workspace: &Workspace, path: &str, make_parents: bool) -> Result<Self> {
         let real = workspace.resolve(path.as_bytes(), true)?;
-        let (folder, name) = match real.iter().rposition(|byte| *byte == b'/') {
-            Some(at) => (&real[..at], &real[at + 1..]),
-            None => (&real[..0], &real[..]),
-        };
+        let (folder, name) = split(&real);
         if name.is_empty() || path.ends_with('/') {
             return Err(Errno::ISDIR);
         }

@@ -9,12 +9,12 @@ use pyro_protocol::{
 };
 use rustix::{
     fs::{FileType, OFlags, fstat, readlinkat},
-    io::{Errno, read},
+    io::Errno,
 };
 
-use super::{Looks, Stop, delta, gone, split, text, told};
+use super::{Looks, Stop, delta, gone, text, told_of};
 use crate::agent::{
-    files::{Workspace, resolve::open_beneath, size_of},
+    files::{Workspace, read_whole, resolve::open_beneath, size_of, split},
     refusal::{from_errno, refuse, shown},
 };
 
@@ -78,7 +78,7 @@ impl<'a> Drafts<'a> {
     }
 
     /// What changes, in the order of the patch: what goes last.
-    pub(super) fn changes(&self) -> Vec<Draft> {
+    pub(super) fn changes(&self) -> Vec<&Draft> {
         let drafts = || self.order.iter().filter_map(|path| self.files.get(path));
         let changed = drafts().filter(|file| {
             let bit = match (&file.draft.now, &file.draft.looks) {
@@ -89,19 +89,7 @@ impl<'a> Drafts<'a> {
             };
             bit || !same(&file.was, &file.draft.now)
         });
-        changed.map(|file| file.draft.clone()).collect()
-    }
-
-    /// The same in words.
-    pub(super) fn told(&self) -> Vec<PatchedFile> {
-        let changes = self.changes();
-        // What moved is told once, where it went.
-        let moved: Vec<_> = changes.iter().filter_map(|draft| draft.from.clone()).collect();
-        changes
-            .iter()
-            .filter(|draft| draft.now != Now::Nothing || !moved.contains(&draft.path))
-            .filter_map(told)
-            .collect()
+        changed.map(|file| &file.draft).collect()
     }
 
     fn add(&mut self, file: &FilePatch) -> Result<(), Stop> {
@@ -232,18 +220,7 @@ impl<'a> Drafts<'a> {
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = open_beneath(root, path, flags).map_err(failed)?;
-        let (mut content, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
-        loop {
-            match read(&file, &mut buffer) {
-                Ok(0) => break,
-                Ok(count) => content.extend_from_slice(&buffer[..count]),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed(errno)),
-            }
-            if content.len() as u64 > FILE_EDIT_BYTES {
-                return Err(too_large());
-            }
-        }
+        let content = read_whole(&file, FILE_EDIT_BYTES).map_err(failed)?.ok_or_else(too_large)?;
         self.count(content.len() as u64)?;
         Ok((Now::File { content, executable: None }, Some(status)))
     }
@@ -288,6 +265,17 @@ impl<'a> Drafts<'a> {
         }
         Ok(())
     }
+}
+
+/// Changes in words.
+pub(super) fn told(changes: &[&Draft]) -> Vec<PatchedFile> {
+    // What moved is told once, where it went.
+    let moved: Vec<_> = changes.iter().filter_map(|draft| draft.from.as_ref()).collect();
+    changes
+        .iter()
+        .filter(|draft| draft.now != Now::Nothing || !moved.contains(&&draft.path))
+        .filter_map(|draft| told_of(draft))
+        .collect()
 }
 
 fn same(was: &Now, now: &Now) -> bool {

@@ -8,12 +8,12 @@ use std::{collections::BTreeSet, os::fd::OwnedFd};
 use pyro_protocol::{Decoder, MAX_FRAME, encode};
 use rustix::{
     fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, syncfs, unlinkat},
-    io::{Errno, Result, read},
+    io::{Errno, Result},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Now, directory, gone, remove, rename, split};
-use crate::agent::files::{Workspace, write::fill};
+use super::{Draft, Now, directory, gone, remove, rename};
+use crate::agent::files::{Workspace, read_whole, split, write::fill};
 
 const DRAFT: &str = "patch.draft";
 const COMMITTED: &str = "patch.committed";
@@ -44,7 +44,7 @@ struct Known {
 }
 
 impl Plan {
-    pub(super) fn of(workspace: &Workspace, changes: &[Draft]) -> Result<Self> {
+    pub(super) fn of(workspace: &Workspace, changes: &[&Draft]) -> Result<Self> {
         let mut plan = Self::default();
         let mut known = Known::default();
         let number = workspace.temporary.get();
@@ -124,13 +124,10 @@ impl Plan {
                 Some(temporary) => rename(workspace, temporary, &step.path),
                 None => Ok(()),
             };
-            if let (true, Err(Errno::NOENT)) = (is_first && failed.is_ok(), done) {
-                failed = Err((step.path.clone(), Errno::NOENT));
-            }
-            note(&mut failed, &step.path, done);
+            note(&mut failed, &step.path, done, !is_first);
         }
         for step in self.steps.iter().filter(|step| step.temporary.is_none()) {
-            note(&mut failed, &step.path, remove(workspace, &step.path, AtFlags::empty()));
+            note(&mut failed, &step.path, remove(workspace, &step.path, AtFlags::empty()), true);
             let mut folder = split(&step.path).0;
             while !folder.is_empty() && remove(workspace, folder, AtFlags::REMOVEDIR).is_ok() {
                 folder = split(folder).0;
@@ -140,10 +137,15 @@ impl Plan {
     }
 }
 
-/// The first failure is the one to tell; what is done already is none.
-fn note(failed: &mut std::result::Result<(), (Vec<u8>, Errno)>, path: &[u8], done: Result<()>) {
+/// The first failure is the one to tell; what is done already is none, where it may be.
+fn note(
+    failed: &mut std::result::Result<(), (Vec<u8>, Errno)>,
+    path: &[u8],
+    done: Result<()>,
+    may_be_done: bool,
+) {
     if let Err(errno) = done
-        && !gone(errno)
+        && !(may_be_done && gone(errno))
         && failed.is_ok()
     {
         *failed = Err((path.to_vec(), errno));
@@ -222,15 +224,7 @@ pub(in crate::agent) fn recover(workspace: &Workspace) {
 fn found(place: &OwnedFd, name: &str) -> Option<Plan> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(place, name, flags, Mode::empty()).ok()?;
-    let (mut text, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
-    loop {
-        match read(&file, &mut buffer) {
-            Ok(0) => break,
-            Ok(count) if text.len() <= MOST => text.extend_from_slice(&buffer[..count]),
-            Err(Errno::INTR) => {}
-            _ => return None,
-        }
-    }
+    let text = read_whole(&file, MOST as u64).ok()??;
     let mut decoder = Decoder::default();
     decoder.push(&text);
     decoder.next().ok().flatten()

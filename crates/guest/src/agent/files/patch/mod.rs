@@ -33,6 +33,7 @@ use rustix::{
 use super::{
     Workspace,
     resolve::{open_beneath, open_beneath_with},
+    split,
     write::{dress, fill, make_directories},
 };
 use crate::agent::refusal::{Answer, from_errno, shown};
@@ -58,8 +59,8 @@ pub(in crate::agent) fn patch(workspace: &Workspace, patch: &Patch) -> Answer<Gu
         Err(Stop::Refused(refusal)) => return Err(refusal),
         Err(Stop::Conflict(conflict)) => return Ok(GuestMessage::PatchConflict(conflict)),
     };
-    let files = drafts.told();
     let changes = drafts.changes();
+    let files = draft::told(&changes);
     if !changes.is_empty() {
         put(workspace, &changes)?;
     }
@@ -67,7 +68,7 @@ pub(in crate::agent) fn patch(workspace: &Workspace, patch: &Patch) -> Answer<Gu
 }
 
 /// Writes, commits and places.
-fn put(workspace: &Workspace, changes: &[Draft]) -> Answer<()> {
+fn put(workspace: &Workspace, changes: &[&Draft]) -> Answer<()> {
     let plan =
         Plan::of(workspace, changes).map_err(|errno| from_errno("plan", "the patch", errno))?;
     let journal = Journal::begin(workspace, &plan)
@@ -85,7 +86,7 @@ fn put(workspace: &Workspace, changes: &[Draft]) -> Answer<()> {
     placed.map_err(|(path, errno)| from_errno("put in place", shown(&path), errno))
 }
 
-fn write(workspace: &Workspace, changes: &[Draft], plan: &Plan) -> Answer<()> {
+fn write(workspace: &Workspace, changes: &[&Draft], plan: &Plan) -> Answer<()> {
     for (draft, temporary) in changes.iter().zip(plan.temporaries()) {
         let Some(temporary) = temporary else { continue };
         let failed = |errno| from_errno("write", shown(&draft.path), errno);
@@ -109,14 +110,6 @@ fn write_one(parent: &OwnedFd, name: &[u8], draft: &Draft) -> Result<()> {
     }
 }
 
-/// A path's directory and its name there.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (&path[..0], path),
-    }
-}
-
 /// Renames beneath the workspace.
 fn rename(workspace: &Workspace, from: &[u8], to: &[u8]) -> Result<()> {
     let ((folder, old), (_, new)) = (split(from), split(to));
@@ -134,7 +127,7 @@ fn directory(workspace: &Workspace, path: &[u8]) -> Result<OwnedFd> {
 }
 
 /// What a file was and will be, in the words of a reply.
-fn told(draft: &Draft) -> Option<PatchedFile> {
+fn told_of(draft: &Draft) -> Option<PatchedFile> {
     let (change, bytes) = match (draft.was_there, &draft.now) {
         (false, Now::Nothing) => return None,
         (true, Now::Nothing) => (ChangeKind::Deleted, None),
