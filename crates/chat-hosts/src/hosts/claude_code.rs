@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pyro_operations::chat_host::{ChatHost, Scope};
 use serde_json::{Value, json};
 
-use super::{Host, OwnAdd, line_of, strings};
+use super::{Host, OwnAdd, line_of, mends_of_line, strings};
 use crate::{
     Surroundings,
     document::Format,
@@ -70,16 +70,9 @@ impl Host for ClaudeCode {
     }
 
     fn mends(&self, entry: &Value, line: &CommandLine) -> Vec<Wish> {
-        let is = |key: &str, value: Value| Wish::new(Reason::Server, &[key], Want::Is(value));
-        let mut wishes =
-            vec![is("command", json!(line.program)), is("args", json!(line.arguments))];
-        if entry.get("type").is_some_and(|kind| kind != "stdio") {
-            wishes.push(is("type", json!("stdio")));
-        }
-        if entry.get("url").is_some() {
-            wishes.push(Wish::new(Reason::Server, &["url"], Want::Absent));
-        }
-        wishes
+        let is_other = entry.get("type").is_some_and(|kind| kind != "stdio");
+        let own = is_other.then(|| Wish::new(Reason::Server, &["type"], Want::Is(json!("stdio"))));
+        mends_of_line(entry, line, own)
     }
 
     fn allow(&self, here: &Surroundings, scope: Scope, name: &str, _: &[String]) -> Vec<Wishes> {

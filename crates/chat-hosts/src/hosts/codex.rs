@@ -5,7 +5,7 @@ use std::path::Path;
 use pyro_operations::chat_host::{ChatHost, Scope};
 use serde_json::{Value, json};
 
-use super::{Host, OwnAdd, line_of, strings};
+use super::{Host, OwnAdd, line_of, mends_of_line, strings};
 use crate::{
     Surroundings, document,
     document::Format,
@@ -72,16 +72,9 @@ impl Host for Codex {
     }
 
     fn mends(&self, entry: &Value, line: &CommandLine) -> Vec<Wish> {
-        let is = |key: &str, value: Value| Wish::new(Reason::Server, &[key], Want::Is(value));
-        let mut wishes =
-            vec![is("command", json!(line.program)), is("args", json!(line.arguments))];
-        if entry.get("enabled").is_some_and(|enabled| enabled == false) {
-            wishes.push(is("enabled", json!(true)));
-        }
-        if entry.get("url").is_some() {
-            wishes.push(Wish::new(Reason::Server, &["url"], Want::Absent));
-        }
-        wishes
+        let is_off = entry.get("enabled").is_some_and(|enabled| enabled == false);
+        let own = is_off.then(|| Wish::new(Reason::Server, &["enabled"], Want::Is(json!(true))));
+        mends_of_line(entry, line, own)
     }
 
     fn allow(

@@ -8,12 +8,12 @@ mod opencode;
 use std::path::Path;
 
 use pyro_operations::chat_host::{ChatHost, Scope};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Surroundings,
     server::CommandLine,
-    wish::{Place, Wish, Wishes},
+    wish::{Place, Reason, Want, Wish, Wishes},
 };
 
 /// What pyro knows of a chat host.
@@ -86,6 +86,17 @@ fn line_of(entry: &Value) -> Option<CommandLine> {
         Some(arguments) => texts(arguments)?,
     };
     Some(CommandLine { program, arguments })
+}
+
+/// What makes such an entry start this; `own` is what the chat host's kind of entry wants besides.
+fn mends_of_line(entry: &Value, line: &CommandLine, own: Option<Wish>) -> Vec<Wish> {
+    let is = |key: &str, value: Value| Wish::new(Reason::Server, &[key], Want::Is(value));
+    let mut wishes = vec![is("command", json!(line.program)), is("args", json!(line.arguments))];
+    wishes.extend(own);
+    if entry.get("url").is_some() {
+        wishes.push(Wish::new(Reason::Server, &["url"], Want::Absent));
+    }
+    wishes
 }
 
 fn texts(list: &Value) -> Option<Vec<String>> {
