@@ -10,7 +10,8 @@ use crate::{MOST_BINARY, PatchError, fault};
 /// What stands before one.
 pub(crate) const BEGIN: &str = "GIT binary patch";
 
-const DIGITS: &[u8; 85] =
+/// git's base 85, in the order of the digits.
+pub const DIGITS: &[u8; 85] =
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 
 /// Reads from the line after `GIT binary patch`; the body, and the line after it. `room` is what

@@ -12,6 +12,7 @@ mod lines;
 mod names;
 mod unified;
 
+pub use binary::DIGITS;
 use pyro_protocol::patch::Patch;
 
 /// Files that one patch may name.

@@ -3,9 +3,7 @@
 use std::io::Write;
 
 use flate2::{Compression, write::ZlibEncoder};
-
-const DIGITS: &[u8; 85] =
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
+use pyro_patch::DIGITS;
 
 /// Whether git would show it as binary, or JSON could not carry it.
 pub(super) fn is_binary(content: &[u8]) -> bool {
